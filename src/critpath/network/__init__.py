@@ -1,0 +1,24 @@
+"""The only place that changes how a model runs: it sees and rewrites neurons, and undoes all it did.
+
+``activations`` knows the functions, ``observer`` intercepts their calls, ``layout`` finds the batch in
+them, ``state`` puts the model back, ``model.Network`` runs it, ``run.Run`` is what a run leaves behind,
+``doctor`` reports what is covered.
+"""
+
+from critpath.network.doctor import Diagnosis
+from critpath.network.inputs import ModelInput, batch_size, check_finite, map_tensors, sample_of, tensors_of
+from critpath.network.model import Network, Rule
+from critpath.network.run import Run
+
+__all__ = [
+    "Diagnosis",
+    "ModelInput",
+    "Network",
+    "Rule",
+    "Run",
+    "batch_size",
+    "check_finite",
+    "map_tensors",
+    "sample_of",
+    "tensors_of",
+]

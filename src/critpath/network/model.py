@@ -1,0 +1,261 @@
+"""``Network``: the user's module, run with its neurons in view, and left as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from critpath.errors import ForwardError, ModelError, NoSitesError, OptionError
+from critpath.network.doctor import Diagnosis, diagnose
+from critpath.network.inputs import (
+    ModelInput,
+    batch_size,
+    call_arguments,
+    check_finite,
+    describe,
+    map_tensors,
+    sample_of,
+    tensors_of,
+)
+from critpath.network.layout import Layout, candidates, needs_probe, settle
+from critpath.network.observer import Call, Observer, Rewrite
+from critpath.network.run import Run
+from critpath.network.state import parameters_of, untouched
+from critpath.network.wrappers import check_mode, eager, unwrapped
+from critpath.neurons import NeuronSpace, Site
+
+NO_BATCH = "has no dimension that counts samples"
+NOT_WANTED = "left out by only="
+
+Rule = Callable[[Site, Tensor], Tensor]
+"""Given a site and its activations [batch, *shape], the values that the network goes on with."""
+
+
+class Network:
+    """A trained model whose neurons can be seen and rewritten while it runs.
+
+    The model is not changed: after every call it has the same hooks, modes, flags, buffers and random
+    state as before, also where it raised. Not to be used from two threads at once.
+
+    Parameters
+    ----------
+    model
+        Any ``nn.Module`` in eval mode. A ``torch.compile``d model is run uncompiled; ``DataParallel`` and
+        ``DistributedDataParallel`` are unwrapped.
+    only
+        Patterns (``fnmatch``) of site names; calls that match none are no sites.
+    also
+        Names of modules whose output is a site, an attention block for one; what they call inside is not.
+    allow_training
+        Run a model that is in training mode as it is, dropout and batch statistics included.
+
+    Raises
+    ------
+    TrainingModeError, UnsupportedModelError, OptionError
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        only: Iterable[str] | None = None,
+        also: Iterable[str] = (),
+        allow_training: bool = False,
+    ) -> None:
+        self.model = unwrapped(model)
+        self._only = None if only is None else tuple(only)
+        self._also = frozenset(also)
+        self._allow_training = allow_training
+        self._layouts: dict[tuple[str, tuple[int, ...], int], Layout | None] = {}
+        self._seen: set[str] = set()
+        self._protect: frozenset[str] = frozenset()
+        self._fingerprint: tuple[object, str] = (None, "")
+        self._check_names()
+        check_mode(dict(self.model.named_modules()), allow_training)
+
+    def __repr__(self) -> str:
+        return f"Network({type(self.model).__name__}, fingerprint={self.fingerprint()})"
+
+    def run(self, x: ModelInput, rule: Rule | None = None, graph: bool = True) -> Run:
+        """One forward pass with all neurons in view.
+
+        ``x`` is a tensor [batch, ...], a tuple of positional arguments or a mapping of keyword ones. ``rule``
+        gives the values that the network goes on with at each site. Without ``graph`` nothing is kept for a
+        backward pass.
+
+        Raises InputError, NoSitesError, ForwardError, TrainingModeError.
+        """
+        batch = batch_size(x)
+        check_finite(x)
+        if rule is not None and describe(x) not in self._seen:
+            self.run(x, graph=False)
+        observer, output, leaves = self.observe(x, rule and self._rewrite(rule, batch), graph)
+        self._learn_layouts(x, observer.calls, batch)
+        self._seen.add(describe(x))
+        return self._packed(observer, output, leaves, batch)
+
+    def sites(self, x: ModelInput) -> NeuronSpace:
+        """The sites that a run of ``x`` calls, in order."""
+        return self.run(x, graph=False).space
+
+    def doctor(self, x: ModelInput) -> Diagnosis:
+        """What is seen of this network on ``x``, what is not and why, and what each method will cost."""
+        return diagnose(self, x)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the parameters' names, shapes and (sampled) values."""
+        parameters = parameters_of(dict(self.model.named_modules()))
+        key = tuple((id(p), p._version) for p in parameters if not p.is_inference())
+        if self._fingerprint[0] != key:
+            self._fingerprint = (key, _digest(self.model))
+        return self._fingerprint[1]
+
+    def observe(
+        self, x: ModelInput, rewrite: Rewrite | None = None, graph: bool = True
+    ) -> tuple[Observer, Any, tuple[Tensor | None, ...]]:
+        """The observed calls, the model's output, and the inputs as leaves; ``run`` makes a ``Run`` of them.
+
+        Where the model overwrites an activation later on, it is run once more with that call protected.
+        """
+        seen = self._once(x, rewrite, graph)
+        spoiled = {call.name for call in seen[0].calls if call.spoiled}
+        if not spoiled:
+            return seen
+        self._protect |= spoiled
+        return self._once(x, rewrite, graph)
+
+    def layout_of(self, call: Call, batch: int) -> Layout | None:
+        """How the call's output holds the batch; None where it does not, or is not wanted."""
+        wanted = self._only is None or any(fnmatchcase(call.name, pattern) for pattern in self._only)
+        return self._layouts.get(_layout_key(call, batch)) if wanted else None
+
+    def reason_left_out(self, call: Call, batch: int) -> str:
+        """Why a call is no site; empty where it is one."""
+        if self.layout_of(call, batch) is not None:
+            return ""
+        return NO_BATCH if self._layouts.get(_layout_key(call, batch)) is None else NOT_WANTED
+
+    def _once(
+        self, x: ModelInput, rewrite: Rewrite | None, graph: bool
+    ) -> tuple[Observer, Any, tuple[Tensor | None, ...]]:
+        modules = dict(self.model.named_modules())
+        check_mode(modules, self._allow_training)
+        with untouched(modules), eager(), _graph(graph):
+            arguments, leaves = _with_leaves(x)
+            observer = Observer(rewrite, self._protect, self._also, any(leaf is not None for leaf in leaves))
+            args, kwargs = call_arguments(arguments)
+            try:
+                with observer.watching(modules):
+                    output = self.model(*args, **kwargs)
+            except Exception as error:
+                if isinstance(error, ModelError | OptionError):
+                    raise
+                raise ForwardError(self._failure(error, x)) from error
+        return observer, output, leaves
+
+    def _rewrite(self, rule: Rule, batch: int) -> Rewrite:
+        def rewrite(call: Call) -> Tensor:
+            layout = self.layout_of(call, batch)
+            if layout is None:
+                return call.tensor
+            samples = layout.to_samples(call.tensor, batch)
+            return layout.from_samples(rule(_site(call, layout, batch), samples))
+
+        return rewrite
+
+    def _learn_layouts(self, x: ModelInput, calls: list[Call], batch: int) -> None:
+        new = [call for call in calls if _layout_key(call, batch) not in self._layouts]
+        found = {call.name: candidates(tuple(call.tensor.shape), batch) for call in new}
+        probed = any(needs_probe(layouts, batch) for layouts in found.values())
+        alone = {c.name: c.tensor for c in self.observe(sample_of(x, 0), graph=False)[0].calls} if probed else {}
+        for call in new:
+            layouts = found[call.name]
+            single = alone.get(call.name) if needs_probe(layouts, batch) else None
+            self._layouts[_layout_key(call, batch)] = settle(layouts, call.tensor, batch, single)
+
+    def _packed(self, observer: Observer, output: Any, leaves: tuple[Tensor | None, ...], batch: int) -> Run:
+        placed = [(call, layout) for call in observer.calls if (layout := self.layout_of(call, batch))]
+        if not placed:
+            raise NoSitesError(self._nothing_seen(observer, batch))
+        return Run(
+            space=NeuronSpace(tuple(_site(call, lay, batch) for call, lay in placed), self.fingerprint()),
+            batch=batch,
+            output=output,
+            inputs=leaves,
+            seeds=tuple(observer.seeds),
+            activations=tuple(call.tensor for call, _ in placed),
+            layouts=tuple(layout for _, layout in placed),
+        )
+
+    def _nothing_seen(self, observer: Observer, batch: int) -> str:
+        left_out = [f"{c.name} {self.reason_left_out(c, batch)}" for c in observer.calls]
+        left_out += [f"{name} {why}" for name, why in observer.left_out.items()] + list(observer.hidden)
+        seen = f" Seen but no sites: {'; '.join(left_out[:6])}." if left_out else ""
+        return (
+            f"{type(self.model).__name__} called no activation function that could be a site (ReLU, GELU, sigmoid "
+            f"and the like, as modules, functions or methods).{seen} Name modules whose output shall be a site "
+            "with Network(model, also=[...])."
+        )
+
+    def _failure(self, error: Exception, x: ModelInput) -> str:
+        first = next(self.model.parameters(), None)
+        kept = f"; its parameters are {first.dtype} on {first.device}" if first is not None else ""
+        return (
+            f"{type(self.model).__name__} cannot run this input: {type(error).__name__}: {error}. "
+            f"The input was {describe(x)}{kept}."
+        )
+
+    def _check_names(self) -> None:
+        known = dict(self.model.named_modules())
+        if missing := sorted(self._also - set(known)):
+            raise OptionError(f"also= names {missing[0]!r}, which is no module of {type(self.model).__name__}")
+
+
+def _with_leaves(x: ModelInput) -> tuple[ModelInput, tuple[Tensor | None, ...]]:
+    """Copies of the inputs to hand to the model, and the leaves of the graph they come from."""
+    leaves = [t.detach().clone().requires_grad_() if t.is_floating_point() else None for t in tensors_of(x)]
+    waiting = iter(leaves)
+
+    def copy(tensor: Tensor) -> Tensor:
+        leaf = next(waiting)
+        return tensor.clone() if leaf is None else leaf.clone()
+
+    return map_tensors(x, copy), tuple(leaves)
+
+
+def _graph(kept: bool) -> AbstractContextManager[object]:
+    """Without a graph: what autograd would save is dropped, but what depends on the input is still known."""
+    return nullcontext() if kept else saved_tensors_hooks(lambda tensor: None, _no_graph)
+
+
+def _no_graph(saved: None) -> Tensor:
+    raise RuntimeError("this run was made with graph=False, so there is nothing to go back through")
+
+
+def _layout_key(call: Call, batch: int) -> tuple[str, tuple[int, ...], int]:
+    return call.name, tuple(call.tensor.shape), batch
+
+
+def _site(call: Call, layout: Layout, batch: int) -> Site:
+    shape = tuple(layout.to_samples(call.tensor.detach(), batch).shape[1:])
+    last = max(len(shape) - 1, 0)
+    channel_dim = last if call.channels_last else min(int(layout.folded), last)
+    return Site(
+        call.name, shape, call.kind.name, channel_dim, call.kind.piecewise_linear, call.kind.rectifying
+    )
+
+
+def _digest(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        flat = parameter.detach().flatten()
+        digest.update(flat[:: max(1, len(flat) // 256)].double().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

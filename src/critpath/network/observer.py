@@ -1,0 +1,207 @@
+"""Seeing, and rewriting, every call of an activation function while a model runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+
+from critpath.network.activations import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    HIDDEN_INSIDE,
+    MODULE,
+    Kind,
+    is_composite_activation,
+    recognise,
+    writes_in_place,
+)
+from critpath.network.state import Modules
+
+GRADIENTS_OFF = "called where gradients are off (a custom autograd.Function, or no_grad in the model)"
+INDEPENDENT = "does not depend on the input"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One activation call: its name, what was computed, and how it was written.
+
+    ``tensor`` is the output, in the graph; ``version`` its count of in-place changes at that moment.
+    """
+
+    name: str
+    kind: Kind
+    tensor: Tensor
+    version: int
+    module: str
+    functional: bool
+    in_place: bool
+    channels_last: bool
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether the model has since overwritten the output, so that it is no longer the activation."""
+        return self.tensor._version != self.version
+
+
+Rewrite = Callable[[Call], Tensor]
+"""Given a call, the tensor that the model shall go on with; ``call.tensor`` itself to change nothing."""
+
+
+class Observer(TorchFunctionMode):
+    """Collects the activation calls of one forward pass, and lets ``rewrite`` change their outputs.
+
+    Calls are seen as functions, so ``nn.ReLU``, ``F.relu``, ``x.relu_()`` and ``torch.clamp(x, min=0)``
+    are alike; module hooks only tell which module is running. ``protect`` names calls whose output the
+    model overwrites later: they hand the model a copy. ``seeds`` are tensors made to require gradients
+    because nothing before them does (embeddings of tokens).
+    """
+
+    def __init__(
+        self, rewrite: Rewrite | None, protect: frozenset[str], as_sites: frozenset[str], has_float_input: bool
+    ) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self.left_out: dict[str, str] = {}
+        self.hidden: Counter[str] = Counter()
+        self.seeds: list[Tensor] = []
+        self._rewrite, self._protect, self._as_sites = rewrite, protect, as_sites
+        self._seed_sites = not has_float_input
+        self._running: list[tuple[str, nn.Module]] = []
+        self._counts: Counter[str] = Counter()
+        self._muted = 0
+        self._channels_last = True
+
+    @contextmanager
+    def watching(self, modules: Modules) -> Iterator[None]:
+        """While inside, what these modules do is observed. The hooks are torch's global ones: none is put on them."""
+        names = {module: _plain_name(name) for name, module in modules.items()}
+
+        def before(module: nn.Module, args: object) -> None:
+            if module in names:
+                self._running.append((names[module], module))
+                self._muted += self._is_one_site(names[module], module)
+
+        def after(module: nn.Module, args: object, output: Any) -> Any:
+            return self._left(names[module], module, output) if module in names else None
+
+        with ExitStack() as stack:
+            stack.callback(register_module_forward_pre_hook(before).remove)
+            stack.callback(register_module_forward_hook(after, always_call=True).remove)
+            stack.enter_context(self)
+            yield
+
+    def _left(self, name: str, module: nn.Module, output: Any) -> Any:
+        """A module has returned (or raised: then the output is None); its output if that is to change."""
+        changed = None
+        if self._is_one_site(name, module):
+            self._muted -= 1
+            changed = self._module_output(output)
+        self._running.pop()
+        return changed
+
+    def _is_one_site(self, name: str, module: nn.Module) -> bool:
+        return name in self._as_sites or is_composite_activation(module)
+
+    def _module_output(self, output: Any) -> Any:
+        if self._muted or output is None:
+            return None
+        first = output[0] if isinstance(output, tuple) else output
+        if not isinstance(first, Tensor) or not first.is_floating_point():
+            return None
+        changed = self._pass_on(MODULE, first, in_place=False)
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "").partition(".")[0]
+        kind = None if self._muted else recognise(name, args, kwargs)
+        if kind is None:
+            return self._seeded(name, self._noted(name, func(*args, **kwargs)))
+        given = args[0] if args else kwargs["input"]
+        if not given.is_floating_point():
+            return func(*args, **kwargs)
+        if not torch.is_grad_enabled():
+            self.hidden[f"{kind.name} {GRADIENTS_OFF}"] += 1
+            return func(*args, **kwargs)
+        if not writes_in_place(name, kwargs):
+            return self._pass_on(kind, func(*args, **kwargs), in_place=False)
+        return self._in_place(kind, func, given, args, kwargs)
+
+    def _in_place(
+        self, kind: Kind, func: Callable[..., Any], given: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Tensor:
+        """In place is left in place where it can be; else computed beside and written back.
+
+        Written back: where the value is to be changed, where the model overwrites it again, and on a view,
+        whose base carries the gradient.
+        """
+        if self._rewrite is None and not given._is_view() and self._name() not in self._protect:
+            return self._pass_on(kind, func(*args, **kwargs), in_place=True)
+        copied = {**kwargs, "input": given.clone()} if not args else kwargs
+        result = func(*([given.clone(), *args[1:]] if args else []), **copied)
+        changed = self._pass_on(kind, result, in_place=True)
+        return given.copy_(changed)
+
+    def _pass_on(self, kind: Kind, output: Tensor, in_place: bool) -> Tensor:
+        """Record the call under its name and return what the model goes on with."""
+        name = self._name()
+        self._counts[self._running[-1][0]] += 1
+        if not output.requires_grad:
+            if not self._seed_sites or output.dim() < 2:
+                self.left_out[name] = INDEPENDENT
+                return output
+            output = self._seed(output)
+        call = self._call(name, kind, output, in_place)
+        changed = output if self._rewrite is None else self._rewrite(call)
+        self.calls.append(call if changed is output else self._call(name, kind, changed, in_place))
+        return changed.clone() if name in self._protect and not in_place else changed
+
+    def _call(self, name: str, kind: Kind, tensor: Tensor, in_place: bool) -> Call:
+        module = self._running[-1][1]
+        functional = not type(module).__module__.startswith("torch.nn.modules.activation") and kind is not MODULE
+        return Call(
+            name, kind, tensor, tensor._version, type(module).__name__, functional, in_place, self._channels_last
+        )
+
+    def _name(self) -> str:
+        running = self._running[-1][0]
+        return f"{running}#{self._counts[running]}"
+
+    def _noted(self, name: str, result: Any) -> Any:
+        if name in CHANNELS_FIRST:
+            self._channels_last = False
+        elif name in CHANNELS_LAST:
+            self._channels_last = True
+        if name in HIDDEN_INSIDE:
+            self.hidden[HIDDEN_INSIDE[name]] += 1
+        return result
+
+    def _seeded(self, name: str, result: Any) -> Any:
+        if name != "embedding" or result.requires_grad or not torch.is_grad_enabled():
+            return result
+        return self._seed(result)
+
+    def _seed(self, tensor: Tensor) -> Tensor:
+        """The same values, as the start of a graph; a copy is handed on so that it may be overwritten."""
+        seed = tensor.detach().requires_grad_()
+        self.seeds.append(seed)
+        return seed.clone()
+
+
+def _plain_name(name: str) -> str:
+    """A module's name without the wrappers of torch.compile."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod") if "_orig_mod" in name else name

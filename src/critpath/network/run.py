@@ -1,0 +1,131 @@
+"""One forward pass with its neuron sites, and backward passes over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from critpath.errors import NumericalError
+from critpath.network.layout import Layout
+from critpath.neurons import NeuronSpace, NeuronValues, all_finite
+
+SiteFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One forward pass: the model's output, its neurons' activations, and the graph that joins them.
+
+    ``inputs`` are the floating-point inputs, as leaves of the graph (None for integer ones); ``seeds``
+    are what stands in for them where tokens enter. Several backward passes may be made as long as
+    ``keep_graph`` is given to all but the last.
+    """
+
+    space: NeuronSpace
+    batch: int
+    output: Any
+    inputs: tuple[Tensor | None, ...]
+    seeds: tuple[Tensor, ...]
+    activations: tuple[Tensor, ...]
+    layouts: tuple[Layout, ...]
+
+    def values(self) -> NeuronValues:
+        """The activations, detached: [batch, *shape] per site."""
+        return NeuronValues(self.space, tuple(self._samples(i, a.detach()) for i, a in enumerate(self.activations)))
+
+    def activation(self, site: str) -> Tensor:
+        """The activations of one site, in the graph: [batch, *shape]."""
+        position = self.space.position(site)
+        return self._samples(position, self.activations[position])
+
+    def read(self, response: Tensor, function: SiteFunction, keep_graph: bool = False) -> NeuronValues:
+        """``function(a, dresponse/da)`` at every site, in one backward pass.
+
+        ``response`` is [batch], one scalar per sample. Values are at least float32. A site that the
+        response does not depend on gets zeros. Raises NumericalError where a value is not finite.
+        """
+        found: list[Tensor | None] = [None] * len(self.space)
+
+        def at_site(position: int, gradient: Tensor) -> None:
+            activation = self._samples(position, self.activations[position].detach())
+            found[position] = function(_wide(activation), _wide(self._samples(position, gradient)))
+
+        self._backward(response, at_site, keep_graph)
+        values = [f if f is not None else self._zeros(i) for i, f in enumerate(found)]
+        self._check(values)
+        return NeuronValues(self.space, tuple(values))
+
+    def input_gradients(
+        self, response: Tensor, keep: NeuronValues | None = None, keep_graph: bool = False
+    ) -> tuple[Tensor | None, ...]:
+        """dresponse/dinput for every input, None for integer ones; each is shaped like its input.
+
+        ``keep`` are booleans: the gradient stops at every neuron that is not kept, which so acts as a constant.
+        """
+
+        def at_site(position: int, gradient: Tensor) -> Tensor | None:
+            if keep is None:
+                return None
+            return gradient * self.layouts[position].from_samples(keep.tensors[position])
+
+        gradients = self._backward(response, at_site if keep is not None else None, keep_graph)
+        for gradient in gradients:
+            if gradient is not None and not all_finite(gradient):
+                raise NumericalError(
+                    f"the gradient with respect to the input, {list(gradient.shape)}, is not finite everywhere; "
+                    "run in float32 or float64, or check the weights for extreme values"
+                )
+        return gradients
+
+    def _backward(
+        self, response: Tensor, at_site: Callable[[int, Tensor], Tensor | None] | None, keep_graph: bool
+    ) -> tuple[Tensor | None, ...]:
+        leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
+        if not response.requires_grad:
+            raise NumericalError(
+                "the response does not depend on any neuron through differentiable operations: it is constant, or "
+                "the model detaches what it is made of"
+            )
+        with self._hooks(at_site):
+            found = torch.autograd.grad(response.sum(), leaves, retain_graph=keep_graph, allow_unused=True)
+        gradients = iter(found)
+        return tuple(None if leaf is None else _or_zeros(next(gradients), leaf) for leaf in self.inputs)
+
+    @contextmanager
+    def _hooks(self, at_site: Callable[[int, Tensor], Tensor | None] | None) -> Iterator[None]:
+        handles = []
+        for position, activation in enumerate(self.activations if at_site is not None else ()):
+            handles.append(activation.register_hook(lambda g, i=position: at_site(i, g)))  # type: ignore[misc]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _samples(self, position: int, raw: Tensor) -> Tensor:
+        return self.layouts[position].to_samples(raw, self.batch)
+
+    def _zeros(self, position: int) -> Tensor:
+        return torch.zeros_like(_wide(self._samples(position, self.activations[position].detach())))
+
+    def _check(self, values: list[Tensor]) -> None:
+        for site, value in zip(self.space, values, strict=True):
+            if not all_finite(value):
+                raise NumericalError(
+                    f"the values at site {site.name} {list(site.shape)} are not finite: NaN or infinity in its "
+                    "activation or gradient; run in float32 or float64, or check the weights"
+                )
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """At least float32: products of bfloat16 or float16 would lose the ranking."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+def _or_zeros(gradient: Tensor | None, leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf) if gradient is None else gradient

@@ -1,0 +1,100 @@
+"""Whatever a forward pass may change of a model, put back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+Modules = dict[str, nn.Module]
+"""A model's modules by name, as ``dict(model.named_modules())``: listed once a run, for everyone."""
+
+
+@contextmanager
+def untouched(modules: Modules) -> Iterator[None]:
+    """Inside, parameters are frozen and gradients are on; on every exit all is as it was before.
+
+    Restored: requires_grad flags, training modes, buffers (their values, and which tensor they are), the
+    random states of torch (every device), numpy and Python, and the caller's gradient mode.
+    """
+    parameters = parameters_of(modules)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(_random_state(parameters))
+        stack.enter_context(_buffers(modules))
+        stack.enter_context(_modes(modules))
+        stack.enter_context(_frozen(parameters))
+        yield
+
+
+def parameters_of(modules: Modules) -> list[nn.Parameter]:
+    """Every parameter; one that is shared may appear more than once."""
+    return [p for module in modules.values() for p in module._parameters.values() if p is not None]
+
+
+@contextmanager
+def _frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+    trainable = [p for p in parameters if p.requires_grad]
+    try:
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _modes(modules: Modules) -> Iterator[None]:
+    before = [(module, module.training) for module in modules.values()]
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+@contextmanager
+def _buffers(modules: Modules) -> Iterator[None]:
+    before = [
+        (module, name, buffer, buffer._version if not buffer.is_inference() else 0, buffer.detach().clone())
+        for module in modules.values()
+        if not _keeps_buffers(module)
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for module, name, buffer, version, copy in before:
+            if buffer.is_inference() or buffer._version != version:
+                _write(buffer, copy)
+            module._buffers[name] = buffer
+
+
+def _keeps_buffers(module: nn.Module) -> bool:
+    """torch's own normalisation layers never write to their statistics in eval mode."""
+    return not module.training and type(module).__module__ == "torch.nn.modules.batchnorm"
+
+
+def _write(buffer: Tensor, value: Tensor) -> None:
+    with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+        buffer.copy_(value)
+
+
+@contextmanager
+def _random_state(parameters: list[nn.Parameter]) -> Iterator[None]:
+    devices = {p.device.index for p in parameters if p.is_cuda}
+    python, legacy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)

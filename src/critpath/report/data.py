@@ -1,0 +1,34 @@
+"""The page's numbers for programs: JSON that may stand inside a ``<script>`` element."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from critpath.report.content import Content
+
+SCHEMA = 1
+_UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def script_json(content: Content) -> str:
+    """Everything but the arrays, NaN and infinity as null, safe against ``</script>``."""
+    text = json.dumps({"schema": SCHEMA, **_plain(content)}, ensure_ascii=False, allow_nan=False)
+    return text.translate(_UNSAFE)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        named = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {name: _plain(part) for name, part in named.items() if not isinstance(part, np.ndarray)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,52 @@
+"""One response of a network: the run it came from and the scalar that is explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from critpath.errors import NumericalError
+from critpath.network import ModelInput, Network, Rule, Run
+from critpath.neurons import NeuronSpace
+from critpath.targets import Target, TargetLike, as_target
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """What every method starts from: network, input, one forward pass, and its scalar per sample.
+
+    ``target`` is settled: a predicted class stays the class of the unmodified network in every rerun.
+    ``value`` is [batch], in the graph of ``run``.
+    """
+
+    net: Network
+    x: ModelInput
+    run: Run
+    target: Target
+    value: Tensor
+
+    @property
+    def space(self) -> NeuronSpace:
+        return self.run.space
+
+    def rerun(self, rule: Rule | None = None, graph: bool = True) -> Response:
+        """The same response of the network whose activations are rewritten by ``rule``."""
+        return _response(self.net, self.x, self.net.run(self.x, rule, graph), self.target)
+
+
+def respond(net: Network, x: ModelInput, target: TargetLike = None, graph: bool = True) -> Response:
+    """Run the network on ``x`` and settle the target: by default the class that it predicts.
+
+    Raises TargetError where the target is not in the output, NumericalError where it is not finite.
+    """
+    run = net.run(x, graph=graph)
+    return _response(net, x, run, as_target(target).fixed(run))
+
+
+def _response(net: Network, x: ModelInput, run: Run, target: Target) -> Response:
+    value = target.of(run)
+    if not torch.isfinite(value).all():
+        raise NumericalError(f"the response is NaN or infinite: {value.tolist()[:8]}")
+    return Response(net, x, run, target, value)

@@ -1,0 +1,61 @@
+"""From scores, or from an objective, to a pathway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from critpath.contributions import CONTRIBUTIONS, score_response
+from critpath.network import ModelInput, Network
+from critpath.pathway import Pathway
+from critpath.response import Response, respond
+from critpath.selection.controls import random_pathway, random_within
+from critpath.selection.family import FINDERS
+from critpath.selection.ranking import check_sparsity, kept_count, select
+from critpath.targets import TargetLike
+
+__all__ = [
+    "FINDERS",
+    "check_sparsity",
+    "find_in_response",
+    "find_pathway",
+    "finder_names",
+    "kept_count",
+    "random_pathway",
+    "random_within",
+    "select",
+]
+
+
+def find_pathway(
+    net: Network,
+    x: ModelInput,
+    method: str = "taylor",
+    sparsity: float = 0.9,
+    target: TargetLike = None,
+    **options: Any,
+) -> Pathway:
+    """The pathway of a response, by a contribution's name (then ``select``) or another finder.
+
+    ``method`` is one of ``finder_names()``; ``sparsity`` in [0, 1) is the share of neurons left out;
+    ``target`` is as in ``score``. Contributions take ``scope`` beside their own options. Raises OptionError,
+    TargetError, InputError, NumericalError.
+    """
+    check_sparsity(sparsity)
+    if method in CONTRIBUTIONS.names():
+        CONTRIBUTIONS[method].check_options({k: v for k, v in options.items() if k != "scope"})
+    else:
+        FINDERS[method].check_options(options)
+    return find_in_response(respond(net, x, target), method, sparsity, **options)
+
+
+def find_in_response(response: Response, method: str, sparsity: float, **options: Any) -> Pathway:
+    """``find_pathway`` on a run that was already made."""
+    if method not in CONTRIBUTIONS.names():
+        return FINDERS[method].function(response, sparsity, **options)
+    scope = options.pop("scope", "network")
+    return select(score_response(response, method, **options), sparsity, scope)
+
+
+def finder_names() -> tuple[str, ...]:
+    """What ``find_pathway`` can use: every contribution, and the finders that need no ranking."""
+    return (*CONTRIBUTIONS.names(), *FINDERS.names())
