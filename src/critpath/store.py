@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from critpath.errors import MismatchError, StorageError
+from critpath.files import write_whole
 from critpath.neurons import NeuronSpace, NeuronValues, Site
 from critpath.pathway import Pathway
 
@@ -57,40 +56,12 @@ def load_values(path: str | os.PathLike[str], network: NeuronSpace | None = None
     return NeuronValues(space, tuple(tensors))
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file under a temporary name beside it, flush it to disk, and rename it.
-
-    Raises StorageError where that is not possible; nothing half-written is left.
-    """
-    target = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise StorageError(f"cannot write {target}: {error.strerror or error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _write(
     path: str | os.PathLike[str], kind: str, space: NeuronSpace, tensors: dict[str, Tensor], facts: dict[str, Any]
 ) -> None:
     sites = [asdict(site) for site in space]
     header = {"schema": SCHEMA, "kind": kind, "network": space.network, "sites": sites, **facts}
-    write_atomically(path, save(tensors, metadata={"critpath": json.dumps(header)}))
+    write_whole(path, save(tensors, metadata={"critpath": json.dumps(header)}))
 
 
 def _read(

@@ -1,0 +1,273 @@
+"""The command line: thin, and quick to start (torch is loaded when a command needs it)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from critpath.errors import CritpathError, OptionError, TargetError
+from critpath.files import writable, write_whole
+from critpath.version import __version__
+
+if TYPE_CHECKING:
+    from critpath.explanation import Explanation, Progress
+    from critpath.network import Network
+    from critpath.zoo import LoadedModel
+
+DEFAULT_MODEL = "efficientnet-lite0"
+Command = Callable[..., None]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="critpath")
+def main() -> None:
+    """The critical pathway of a neural network's response.
+
+    Which neurons made this output, which sparse pathway they form, which input features it encodes, and how far
+    that answer can be trusted.
+    """
+
+
+def _errors_in_one_line(command: Command) -> Command:
+    """Errors raised on purpose end the program with one message and exit code 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except CritpathError as error:
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def _model_options(command: Command) -> Command:
+    for option in reversed(
+        (
+            click.option("--arch", help="Architecture for a model given as file:WEIGHTS."),
+            click.option("--device", default="cpu", show_default=True, help="Where to run, as torch names it."),
+            click.option("--allow-pickle", is_flag=True, help="Read .pt and .pth weights (weights only, no code)."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `critpath models`.")
+@click.option("--target", help="Class to explain, by number or name.  [default: the predicted class]")
+@click.option("--method", default="taylor", show_default=True, help="Contribution that ranks the neurons.")
+@click.option("--sparsity", default=0.9, show_default=True, help="Share of neurons left out, in [0, 1).")
+@click.option("--scope", default="network", show_default=True, help="Rank over the network, per site or per channel.")
+@click.option("--seed", default=0, show_default=True, help="Of the random sets that are compared with.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Report file; a folder for several images.")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON; write a report only with -o.")
+@click.option("--demo", is_flag=True, help="Explain the photograph that comes with critpath[demo].")
+@_model_options
+@_errors_in_one_line
+def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: bool, **options: Any) -> None:
+    """Explain images: which pathway made the response, and what it sees. Writes a self-contained page.
+
+    IMAGES are files, or folders of them. One image gives one report, several give a folder with an index.
+    """
+    from critpath.zoo import demo_images, find_images, load
+
+    files = find_images(demo_images()[:1] if demo and not images else images)
+    pages = _page_paths(files, output, as_json)
+    loaded = load(
+        options["model"], arch=options["arch"], allow_pickle=options["allow_pickle"], device=options["device"]
+    )
+    found = list(_explained(files, pages, loaded, options, quiet=as_json))
+    if len(found) > 1 and pages[0] is not None:
+        _write_index(pages, [explanation for explanation, _ in found])
+    if as_json:
+        click.echo(json.dumps([{"image": str(file), **json.loads(e.to_json())} for e, file in found], indent=2))
+    elif pages[0] is not None:
+        click.echo(f"Report: {pages[0] if len(found) == 1 else pages[0].parent / 'index.html'}")
+
+
+def _page_paths(files: Sequence[Path], output: Path | None, as_json: bool) -> list[Path | None]:
+    """Where each image's page goes, checked before any work; several go into a folder, each under its own name."""
+    if output is None and as_json:
+        return [None] * len(files)
+    if len(files) == 1:
+        page = output or Path("critpath-report.html")
+        writable(page)
+        return [page]
+    folder = output or Path("critpath-reports")
+    if folder.suffix == ".html":
+        raise OptionError(f"{len(files)} images give one page each: name a folder with -o, not the file {folder}")
+    _make_folder(folder)
+    return [writable(folder / f"{number:04d}-{file.stem}.html") for number, file in enumerate(files, start=1)]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+
+
+def _explained(
+    files: Sequence[Path], pages: Sequence[Path | None], loaded: LoadedModel, options: dict[str, Any], quiet: bool
+) -> Iterator[tuple[Explanation, Path]]:
+    """Explain and save one image after the other."""
+    from critpath.network import Network
+
+    net = Network(loaded.model)
+    with _progress(len(files), quiet) as tell:
+        for file, page in zip(files, pages, strict=True):
+            explanation = _explain_one(net, loaded, file, options, tell)
+            if page is not None:
+                explanation.save(page)
+            yield explanation, file
+
+
+def _explain_one(
+    net: Network, loaded: LoadedModel, file: Path, options: dict[str, Any], tell: Callable[[Path], Progress]
+) -> Explanation:
+    import numpy as np
+
+    from critpath.explanation import explain
+    from critpath.zoo import read_image
+
+    if loaded.preprocess is None:
+        raise OptionError(
+            f"{loaded.name} comes without its preprocessing: let the function return (model, Preprocess(...)), "
+            "from critpath.zoo"
+        )
+    image = read_image(file)
+    return explain(
+        net,
+        loaded.preprocess(image).unsqueeze(0).to(options["device"]),
+        _class_number(options["target"], loaded.classes),
+        method=options["method"],
+        sparsity=options["sparsity"],
+        scope=options["scope"],
+        seed=options["seed"],
+        classes=loaded.classes,
+        picture=np.asarray(loaded.preprocess.view(image)),
+        title=file.name,
+        model=loaded.name,
+        notes=(("Image", str(file)), ("Weights", loaded.source), ("Licence of the weights", loaded.licence)),
+        progress=tell(file),
+    )
+
+
+def _class_number(target: str | None, classes: Sequence[str] | None) -> int | None:
+    """A class by its number or its name; names may be given in part if only one fits."""
+    if target is None or target.lstrip("-").isdigit():
+        return None if target is None else int(target)
+    exact = [i for i, name in enumerate(classes or ()) if name.lower() == target.lower()]
+    partial = [i for i, name in enumerate(classes or ()) if target.lower() in name.lower()]
+    found = exact or partial
+    if len(found) != 1:
+        named = ", ".join(f"{i} {classes[i]}" for i in found[:8]) if classes else "this model has no class names"
+        raise TargetError(f"--target {target!r} names {len(found) or 'no'} classes{': ' * bool(named)}{named}")
+    return found[0]
+
+
+@contextmanager
+def _progress(images: int, quiet: bool) -> Iterator[Callable[[Path], Progress]]:
+    """A progress bar on standard error; nothing where that is no terminal or nothing is wanted."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    steps = 12
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=images * steps)
+        started: list[Path] = []
+
+        def begin(file: Path) -> Callable[[str], None]:
+            bar.update(task, completed=len(started) * steps)
+            started.append(file)
+            return lambda words: bar.update(task, advance=1, description=f"{file.name}: {words}")
+
+        yield begin
+        bar.update(task, completed=images * steps)
+
+
+def _write_index(pages: Sequence[Path | None], found: Sequence[Explanation]) -> None:
+    from critpath.report import index_entry, render_index
+
+    kept = [page for page in pages if page is not None]
+    entries = [index_entry(e.content, page.name) for e, page in zip(found, kept, strict=True)]
+    write_whole(kept[0].parent / "index.html", render_index(entries).encode())
+
+
+@main.command()
+@click.argument("model", default=DEFAULT_MODEL)
+@click.option("--image", type=click.Path(path_type=Path), help="What to run.  [default: a grey picture]")
+@click.option("--shape", help="Shape of one input without preprocessing, for instance 3x224x224.")
+@click.option("--batch", default=1, show_default=True, help="Samples in the batch that is examined.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_model_options
+@_errors_in_one_line
+def doctor(model: str, image: Path | None, shape: str | None, batch: int, as_json: bool, **options: Any) -> None:
+    """Examine MODEL: its sites, what is not covered and why, and what each method will cost."""
+    import critpath
+    from critpath.zoo import load
+
+    loaded = load(model, **options)
+    x = _trial_input(loaded, image, shape, batch).to(options["device"])
+    diagnosis = critpath.Network(loaded.model).doctor(x)
+    click.echo(json.dumps(diagnosis.to_dict(), indent=2) if as_json else str(diagnosis))
+
+
+def _trial_input(loaded: LoadedModel, image: Path | None, shape: str | None, batch: int) -> Any:
+    import torch
+    from PIL import Image
+
+    from critpath.zoo import read_image
+
+    if batch < 1:
+        raise OptionError(f"--batch is {batch}; it has to be 1 at least")
+    if shape is not None:
+        return torch.randn(batch, *_sizes(shape), generator=torch.Generator().manual_seed(0))
+    if loaded.preprocess is None:
+        raise OptionError(f"{loaded.name} comes without its preprocessing: give --shape, for instance 3x224x224")
+    picture = read_image(image) if image is not None else Image.new("RGB", (256, 256), "grey")
+    return loaded.preprocess(picture).expand(batch, -1, -1, -1)
+
+
+def _sizes(shape: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(size) for size in shape.split("x"))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise OptionError(f"--shape {shape!r} is not sizes joined by x, such as 3x224x224")
+    return sizes
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--all", "everything", is_flag=True, help="Also models that have to be downloaded or installed first.")
+@_errors_in_one_line
+def models(as_json: bool, everything: bool) -> None:
+    """List the models that can be named, and whether they load without a network."""
+    from critpath.zoo import available
+
+    found = available()
+    if as_json:
+        click.echo(json.dumps([vars(info) for info in found], indent=2))
+        return
+    shown = [info for info in found if everything or info.offline or info.name.isupper() or "NAME" in info.name]
+    width = max(len(info.name) for info in shown)
+    for info in shown:
+        click.echo(f"{info.name:<{width}}  {info.description}{f'  ({info.note})' if info.note else ''}")
+    if len(shown) < len(found):
+        click.echo(f"and {len(found) - len(shown)} more that are downloaded on first use: critpath models --all")
+
+
+if __name__ == "__main__":
+    main()

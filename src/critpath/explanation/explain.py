@@ -1,0 +1,174 @@
+"""``explain``: one input, all of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from critpath.analysis import find_reach
+from critpath.contributions import CONTRIBUTIONS, score_response
+from critpath.errors import InputError, OptionError
+from critpath.explanation import facts
+from critpath.explanation.levels import Level, level_at, site_rows
+from critpath.explanation.units import top_channels, top_neurons
+from critpath.explanation.views import as_map, as_picture, leading, scalar
+from critpath.network import ModelInput, Network, batch_size
+from critpath.neurons import NeuronValues
+from critpath.pathway import Pathway
+from critpath.report import Content, Reach, embed, render, save
+from critpath.report.content import Picture
+from critpath.report.data import script_json
+from critpath.response import Response, respond
+from critpath.selection import check_sparsity
+from critpath.selection.ranking import SCOPES
+from critpath.targets import TargetLike
+
+SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+"""Sparsities between which a report's slider moves."""
+
+Progress = Callable[[str], None]
+"""Told what is done next."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Everything found about one response.
+
+    ``scores`` are the signed contributions; ``pathway`` is the one at the main sparsity, ``map`` its gradient
+    and ``gradient`` the plain one, both shaped like the (first floating-point) input. ``content`` is what the
+    page shows. In a notebook the page shows itself.
+    """
+
+    scores: NeuronValues
+    pathway: Pathway
+    map: Tensor
+    gradient: Tensor
+    content: Content
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page, one self-contained HTML file. Raises StorageError, leaving nothing half-written."""
+        return save(self.content, path)
+
+    def to_json(self) -> str:
+        """The page's numbers, without maps and pictures, as JSON text."""
+        return script_json(self.content)
+
+    def _repr_html_(self) -> str:
+        return embed(render(self.content))
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.content.target}: {self.content.response:.4g}, {self.pathway!r})"
+
+
+def explain(
+    net: Network,
+    x: ModelInput,
+    target: TargetLike = None,
+    *,
+    method: str = "taylor",
+    sparsity: float = 0.9,
+    scope: str = "network",
+    sparsities: Iterable[float] = SPARSITIES,
+    top: int = 8,
+    draws: int = 5,
+    seed: int = 0,
+    classes: Sequence[str] | None = None,
+    picture: Picture | None = None,
+    title: str = "Critical pathway",
+    model: str = "",
+    notes: Sequence[tuple[str, str]] = (),
+    progress: Progress | None = None,
+) -> Explanation:
+    """Scores, pathway, maps, controls and coverage of one response.
+
+    Parameters
+    ----------
+    x
+        One input, as a batch of one.
+    target
+        As in ``score``; by default the predicted class.
+    method, sparsity, scope
+        How the pathway is found; see ``find_pathway``.
+    sparsities
+        Between which the page's slider moves; ``sparsity`` is added.
+    top
+        Neurons, and channels, to show.
+    draws
+        Random sets of the pathway's size to compare with, from ``seed`` on.
+    classes, picture, title, model, notes
+        For the page: names of the classes, the input as RGB [H, W, 3] in 0..255, a heading, the model's name,
+        and rows for the provenance table.
+    progress
+        Called with a few words before each step.
+
+    Raises InputError (more than one sample, integers only), and what ``score`` and ``select`` raise.
+    """
+    start = time.perf_counter()
+    _check(x, method, sparsity, scope, top, draws)
+    tell = progress or (lambda words: None)
+    tell("scores")
+    response = respond(net, x, target)
+    plain = leading(response.run.input_gradients(response.value, keep_graph=True))
+    options = {"keep_graph": True} if "keep_graph" in CONTRIBUTIONS[method].options() else {}
+    scores = score_response(response, method, **options)
+    levels = _levels(response, scores, sorted({*sparsities, sparsity}), scope, draws, seed, tell)
+    main = next(i for i, level in enumerate(levels) if level.shown.requested == sparsity)
+    tell("top neurons and channels")
+    units = {"top_neurons": top_neurons(response, scores, top), "top_channels": top_channels(response, scores, top)}
+    tell("reach")
+    reaching = find_reach(response, scores, scope)
+    tell("coverage")
+    diagnosis = net.doctor(x)
+    rows = site_rows(response, scores, levels[main].pathway)
+    content = Content(
+        title=title,
+        model=model or type(net.model).__name__,
+        method=method,
+        target=facts.target_name(response.target, classes),
+        response=scalar(response),
+        predictions=facts.predictions(response, classes),
+        picture=picture if picture is not None else as_picture(leading(response.run.inputs)),
+        plain=as_map(plain),
+        levels=tuple(level.shown for level in levels),
+        main_level=main,
+        sites=rows,
+        **units,
+        reach=Reach(reaching.last, reaching.first_lost, reaching.tried_up_to),
+        coverage=facts.coverage(diagnosis),
+        provenance=facts.provenance(response, method, scope, seed, time.perf_counter() - start, notes),
+        caveats=facts.caveats(method, diagnosis),
+        warnings=tuple(facts.warnings(levels[main].shown, rows, diagnosis)),
+    )
+    return Explanation(scores, levels[main].pathway, levels[main].gradient, plain, content)
+
+
+def _levels(
+    response: Response,
+    scores: NeuronValues,
+    sparsities: Sequence[float],
+    scope: str,
+    draws: int,
+    seed: int,
+    tell: Progress,
+) -> list[Level]:
+    found = []
+    for sparsity in sparsities:
+        tell(f"sparsity {sparsity:g}")
+        found.append(level_at(response, scores, sparsity, scope, draws, seed))
+    return found
+
+
+def _check(x: ModelInput, method: str, sparsity: float, scope: str, top: int, draws: int) -> None:
+    CONTRIBUTIONS[method]
+    check_sparsity(sparsity)
+    if scope not in SCOPES:
+        raise OptionError(f"the scope is {scope!r}; it is one of {', '.join(SCOPES)}")
+    if top < 0 or draws < 0:
+        raise OptionError(f"top is {top} and draws is {draws}; neither can be negative")
+    if (samples := batch_size(x)) != 1:
+        raise InputError(f"explain takes one input, a batch of one, got {samples}: call it for x[i:i+1] in turn")

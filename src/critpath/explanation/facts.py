@@ -1,0 +1,133 @@
+"""What a page says in words: predictions, coverage, provenance, and what is not shown."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import torch
+
+from critpath.errors import TargetError
+from critpath.explanation.views import class_name
+from critpath.network import Diagnosis
+from critpath.report import Prediction, SiteRow, SparsityLevel
+from critpath.response import Response
+from critpath.targets import Channel, Logit, Margin, Neuron, Probability, Target, class_scores
+from critpath.version import __version__
+
+
+def predictions(response: Response, classes: Sequence[str] | None, count: int = 5) -> tuple[Prediction, ...]:
+    """The most probable classes; none where the output is not one score per class."""
+    try:
+        scores = class_scores(response.run).detach()[0].double()
+    except TargetError:
+        return ()
+    if len(scores) < 2:
+        return ()
+    shares = scores.softmax(dim=0)
+    best = shares.topk(min(count, len(shares))).indices.tolist()
+    return tuple(Prediction(class_name(i, classes), float(scores[i]), float(shares[i])) for i in best)
+
+
+def target_name(target: Target, classes: Sequence[str] | None) -> str:
+    """What is explained, in words."""
+    if isinstance(target, Margin):
+        return f"{_classes(target.classes, classes)} rather than {_classes(target.foil, classes)} (logits)"
+    if isinstance(target, Logit):
+        return f"{_classes(target.classes, classes)} (logit)"
+    if isinstance(target, Probability):
+        return f"{_classes(target.classes, classes)} (probability)"
+    if isinstance(target, Neuron):
+        return f"neuron {target.index} of {target.site}"
+    if isinstance(target, Channel):
+        return f"channel {target.channel} of {target.site} (mean)"
+    return getattr(getattr(target, "function", target), "__name__", "a function of the output")
+
+
+def _classes(index: object, classes: Sequence[str] | None) -> str:
+    return class_name(int(index[0]), classes) if isinstance(index, torch.Tensor) else str(index)
+
+
+def coverage(diagnosis: Diagnosis) -> tuple[tuple[str, str], ...]:
+    """What was seen of the network, how, and what was not."""
+    sites = diagnosis.sites
+    kinds = Counter(report.site.kind for report in sites)
+    linear = sum(report.site.piecewise_linear for report in sites)
+    same = "the same, bit for bit" if diagnosis.identical else f"the same within {diagnosis.deviation:.1e}"
+    rows = [
+        ("Sites", f"{len(sites)} activation calls, {diagnosis.neurons:,} neurons"),
+        ("Activations", ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())),
+        ("Piecewise linear", f"{linear} of {len(sites)} sites" + _guarantee(linear, len(sites))),
+        ("How the model wrote them", _ways(diagnosis)),
+        ("Output with and without observation", same),
+    ]
+    return (*rows, *(("Not covered", f"{what}: {why}") for what, why in diagnosis.not_covered))
+
+
+def _guarantee(linear: int, sites: int) -> str:
+    return "" if linear == sites else "; local linearity of the pathway is promised for these only"
+
+
+def _ways(diagnosis: Diagnosis) -> str:
+    counts = {
+        "as functions": sum(r.functional for r in diagnosis.sites),
+        "in place": sum(r.in_place for r in diagnosis.sites),
+        "from modules called more than once": sum(r.reused for r in diagnosis.sites),
+    }
+    return ", ".join(f"{count} {way}" for way, count in counts.items() if count) or "each as a module of its own"
+
+
+def provenance(
+    response: Response, method: str, scope: str, seed: int, seconds: float, extra: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Versions, seed, time, and which network it was."""
+    parameter = next(response.net.model.parameters(), None)
+    place = f"{parameter.dtype} on {parameter.device}".removeprefix("torch.") if parameter is not None else "no weights"
+    return (
+        *extra,
+        ("Network", f"{type(response.net.model).__name__}, fingerprint {response.space.network}, {place}"),
+        ("Scores", f"{method}, ranked over the {scope}"),
+        ("Seed", str(seed)),
+        ("Versions", f"critpath {__version__}, torch {torch.__version__}, Python {platform.python_version()}"),
+        ("Made", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {seconds:.1f} s"),
+    )
+
+
+def caveats(method: str, diagnosis: Diagnosis) -> tuple[str, ...]:
+    """What the page does not show, plainly."""
+    return tuple(_caveats(method, diagnosis))
+
+
+def _caveats(method: str, diagnosis: Diagnosis) -> Iterator[str]:
+    yield (
+        f"The ranking uses {method} scores. They are first-order estimates of what removing one neuron does, not the "
+        "removal itself, and they say nothing about neurons that act only together."
+        if method != "activation"
+        else "The ranking uses activations: how strongly neurons fire, not what they do to the response."
+    )
+    yield (
+        "A map shows where the response would change with the input if only the pathway could react. It does not show "
+        "that these pixels caused the prediction; that takes an intervention on the input."
+    )
+    yield (
+        "Running the pathway alone sets all other neurons to zero, which takes the network to activations it never had "
+        "in training. Little kept does not mean that the pathway is unimportant."
+    )
+    yield "One input was explained. Another input of the same class may use another pathway."
+    if not all(report.site.piecewise_linear for report in diagnosis.sites):
+        yield "Some activations are not piecewise linear, so the pathway's network is not exactly linear around the input."
+    yield "Every map has its own colour scale, so brightness cannot be compared between maps."
+
+
+def warnings(main: SparsityLevel, rows: Sequence[SiteRow], diagnosis: Diagnosis) -> Iterator[str]:
+    """What a reader must know before trusting the page."""
+    if not main.reaches_input:
+        empty = sum(row.density == 0 for row in rows)
+        yield (
+            f"At sparsity {main.requested:g} the pathway does not reach the input ({empty} sites are empty), so it has no "
+            "map. Lower the sparsity, or rank within sites (scope 'site')."
+        )
+    if not diagnosis.identical and diagnosis.deviation > 1e-3:
+        yield f"Observation changed the output by up to {diagnosis.deviation:.1e}."

@@ -1,0 +1,79 @@
+"""What a pathway shows and keeps at each sparsity, and what each site has to do with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from critpath.errors import TargetError
+from critpath.explanation.views import as_map, leading, scalar
+from critpath.neurons import NeuronValues, Site
+from critpath.pathway import Pathway
+from critpath.report import Kept, SiteRow, SparsityLevel
+from critpath.response import Response
+from critpath.selection import random_within, select
+from critpath.targets import Logit, Margin, Probability, class_scores
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One sparsity: its pathway, its map over the input, and what the page says of it."""
+
+    pathway: Pathway
+    gradient: Tensor
+    shown: SparsityLevel
+
+
+def level_at(
+    response: Response, scores: NeuronValues, sparsity: float, scope: str, draws: int, seed: int
+) -> Level:
+    """Select the pathway, take its gradient, and run it alone beside random sets of its size."""
+    pathway = select(scores, sparsity, scope)
+    gradient = leading(response.run.input_gradients(response.value, keep=pathway.keep, keep_graph=True))
+    shown = SparsityLevel(
+        requested=sparsity,
+        realised=float(pathway.sparsity[0]),
+        map=as_map(gradient),
+        reaches_input=bool(gradient.any()),
+        kept=_kept(response, pathway, draws, seed),
+    )
+    return Level(pathway, gradient, shown)
+
+
+def site_rows(response: Response, scores: NeuronValues, pathway: Pathway) -> tuple[SiteRow, ...]:
+    """One row per site: density, share of |contribution| and dead share."""
+    sums = [float(values.abs().sum(dtype=torch.float64)) for values in scores.tensors]
+    total = sum(sums) or 1.0
+    density = pathway.density()[0].tolist()
+    return tuple(
+        SiteRow(site.name, site.kind, site.shape, site.neurons, dense, part / total, _dead(site, response))
+        for site, dense, part in zip(scores.space, density, sums, strict=True)
+    )
+
+
+def _dead(site: Site, response: Response) -> float | None:
+    if not site.rectifying:
+        return None
+    return float((response.run.activation(site.name).detach() <= 0).float().mean())
+
+
+def _kept(response: Response, pathway: Pathway, draws: int, seed: int) -> Kept:
+    alone = pruned(response, pathway)
+    random = tuple(scalar(pruned(response, random_within(pathway, seed + draw))) for draw in range(draws))
+    return Kept(scalar(alone), random, _keeps_class(response, alone))
+
+
+def pruned(response: Response, pathway: Pathway) -> Response:
+    """The response when only the pathway's neurons act, the others set to zero."""
+    return response.rerun(lambda site, a: a * pathway.keep[site.name], graph=False)
+
+
+def _keeps_class(response: Response, alone: Response) -> bool | None:
+    if not isinstance(response.target, Logit | Probability | Margin):
+        return None
+    try:
+        return bool(class_scores(alone.run).argmax(dim=1)[0] == class_scores(response.run).argmax(dim=1)[0])
+    except TargetError:
+        return None
