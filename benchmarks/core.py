@@ -124,7 +124,12 @@ def run(device: str, rounds: int) -> dict[str, object]:
             row["peak_ratio"] = (peaks["pathway_gradient"] - int(row["score_bytes"])) / peaks["plain"]  # type: ignore[call-overload]
             rows.append(row)
             print(_line(row), flush=True)
-    return {"limits": {**LIMITS, "peak_ratio": MEMORY_LIMIT}, "rounds": rounds, "rows": rows, **machine(device)}
+    return {
+        "limits": {**LIMITS, "peak_ratio": MEMORY_LIMIT},
+        "rounds": rounds,
+        "rows": rows,
+        **machine(device),
+    }
 
 
 def machine(device: str) -> dict[str, object]:

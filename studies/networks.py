@@ -84,9 +84,7 @@ def resnet56_cifar() -> LoadedModel:
 class ConvReLU6(nn.Module):
     """Convolution with "SAME" padding (the odd pixel at the bottom right), then ReLU6 if `active`."""
 
-    def __init__(
-        self, inner: int, outer: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool
-    ):
+    def __init__(self, inner: int, outer: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool):
         super().__init__()
         self.conv = nn.Conv2d(inner, outer, kernel, stride, groups=groups)
         self.padding = (1 if stride == 1 else 0, 1) * 2 if kernel == 3 else (0, 0, 0, 0)

@@ -39,7 +39,34 @@ _PUBLIC = {
     "select": "selection",
 }
 
-__all__ = [*sorted(_PUBLIC), "__version__"]
+__all__ = [
+    "Channel",
+    "CritpathError",
+    "Explanation",
+    "Margin",
+    "Network",
+    "Neuron",
+    "NeuronSpace",
+    "NeuronValues",
+    "Overlap",
+    "Pathway",
+    "Probability",
+    "Site",
+    "__version__",
+    "attribute",
+    "attribution_names",
+    "contribution_names",
+    "explain",
+    "find_pathway",
+    "finder_names",
+    "load_pathway",
+    "load_values",
+    "overlap",
+    "save_pathway",
+    "save_values",
+    "score",
+    "select",
+]
 
 if TYPE_CHECKING:
     from critpath.analysis import Overlap, overlap

@@ -117,7 +117,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _explained(
-    files: Sequence[Path], pages: Sequence[Path | None], loaded: LoadedModel, options: dict[str, Any], quiet: bool
+    files: Sequence[Path],
+    pages: Sequence[Path | None],
+    loaded: LoadedModel,
+    options: dict[str, Any],
+    quiet: bool,
 ) -> Iterator[tuple[Explanation, Path]]:
     """Explain and save one image after the other."""
     from critpath.network import Network
@@ -214,12 +218,13 @@ def _write_index(pages: Sequence[Path | None], found: Sequence[Explanation]) -> 
 @_errors_in_one_line
 def doctor(model: str, image: Path | None, shape: str | None, batch: int, as_json: bool, **options: Any) -> None:
     """Examine MODEL: its sites, what is not covered and why, and what each method will cost."""
-    import critpath
+    import critpath.attribution  # noqa: F401  (every method registers)
+    from critpath.network import Network
     from critpath.zoo import load
 
     loaded = load(model, **options)
     x = _trial_input(loaded, image, shape, batch).to(options["device"])
-    diagnosis = critpath.Network(loaded.model).doctor(x)
+    diagnosis = Network(loaded.model).doctor(x)
     click.echo(json.dumps(diagnosis.to_dict(), indent=2) if as_json else str(diagnosis))
 
 

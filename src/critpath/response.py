@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from critpath.errors import NumericalError
-from critpath.network import ModelInput, Network, Rule, Run
+from critpath.network import ModelInput, Network, Rule, Run, gradients_on
 from critpath.neurons import NeuronSpace
 from critpath.targets import Target, TargetLike, as_target
 
@@ -42,11 +42,14 @@ def respond(net: Network, x: ModelInput, target: TargetLike = None, graph: bool 
     Raises TargetError where the target is not in the output, NumericalError where it is not finite.
     """
     run = net.run(x, graph=graph)
-    return _response(net, x, run, as_target(target).fixed(run))
+    with gradients_on():
+        settled = as_target(target).fixed(run)
+    return _response(net, x, run, settled)
 
 
 def _response(net: Network, x: ModelInput, run: Run, target: Target) -> Response:
-    value = target.of(run)
+    with gradients_on():
+        value = target.of(run)
     if not torch.isfinite(value).all():
         raise NumericalError(f"the response is NaN or infinite: {value.tolist()[:8]}")
     return Response(net, x, run, target, value)

@@ -57,7 +57,11 @@ def load_values(path: str | os.PathLike[str], network: NeuronSpace | None = None
 
 
 def _write(
-    path: str | os.PathLike[str], kind: str, space: NeuronSpace, tensors: dict[str, Tensor], facts: dict[str, Any]
+    path: str | os.PathLike[str],
+    kind: str,
+    space: NeuronSpace,
+    tensors: dict[str, Tensor],
+    facts: dict[str, Any],
 ) -> None:
     sites = [asdict(site) for site in space]
     header = {"schema": SCHEMA, "kind": kind, "network": space.network, "sites": sites, **facts}
@@ -99,7 +103,9 @@ def _space(header: dict[str, Any]) -> NeuronSpace:
 
 def _check_same(path: str | os.PathLike[str], stored: NeuronSpace, network: NeuronSpace) -> None:
     if difference := stored.difference(network):
-        raise MismatchError(f"{os.fspath(path)} is of another network or input shape: file against network, {difference}")
+        raise MismatchError(
+            f"{os.fspath(path)} is of another network or input shape: file against network, {difference}"
+        )
     if stored.network != network.network:
         raise MismatchError(
             f"{os.fspath(path)} is of a network with other weights (fingerprint {stored.network}, this one has "

@@ -90,11 +90,11 @@ class Neuron(Target):
 
     def of(self, run: Run) -> Tensor:
         values = run.activation(self.site)
-        index = (self.index,) if isinstance(self.index, int) else tuple(self.index)
+        index: tuple[int, ...] = (self.index,) if isinstance(self.index, int) else tuple(self.index)
         shape = values.shape[1:]
         if len(index) != len(shape) or any(not -n <= i < n for i, n in zip(index, shape, strict=True)):
             raise TargetError(f"neuron {list(index)} is not in site {self.site}, whose shape is {list(shape)}")
-        return values[(slice(None), *index)]
+        return values.flatten(1)[:, ravel_index(index, shape)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +132,14 @@ class Custom(Target):
 
 
 TargetLike: TypeAlias = "Target | Classes | Callable[[Any], Tensor]"
+
+
+def ravel_index(index: Sequence[int], shape: Sequence[int]) -> int:
+    """Row-major position of coordinates, which may count from the end."""
+    flat = 0
+    for i, n in zip(index, shape, strict=True):
+        flat = flat * n + i % n
+    return flat
 
 
 def as_target(target: TargetLike) -> Target:

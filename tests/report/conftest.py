@@ -30,9 +30,7 @@ def browser() -> Iterator[Any]:
     flags = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
     flags += " disable-component-update disable-sync"
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=chromium, args=[f"--{flag}" for flag in flags.split()]
-        )
+        running = playwright.chromium.launch(executable_path=chromium, args=[f"--{flag}" for flag in flags.split()])
         yield running
         running.close()
 

@@ -66,9 +66,7 @@ def sites_of(number: int, empty: int = 0) -> tuple[SiteRow, ...]:
         channels, side = 64 * 2 ** (stage - 1), 112 >> (stage - 1)
         density = 0.0 if i < empty else float(min(1, 0.02 + 0.4 * (i / number) ** 2 * rng.uniform(0.4, 1.6)))
         shape = (channels, side, side)
-        rows.append(
-            SiteRow(name, "relu", shape, int(np.prod(shape)), density, share[i], float(rng.uniform(0.2, 0.9)))
-        )
+        rows.append(SiteRow(name, "relu", shape, int(np.prod(shape)), density, share[i], float(rng.uniform(0.2, 0.9))))
     return tuple(rows)
 
 
@@ -113,9 +111,7 @@ def make_content(number: int = 49, **changes: Any) -> Content:
 
 
 def _unit(name: str, picture: NDArray[np.uint8], seed: int) -> TopUnit:
-    return TopUnit(
-        f"layer4.{seed % 3}.relu#2", name, 0.41 / seed, 0.037 / seed, gradient_like(picture, 5, seed)
-    )
+    return TopUnit(f"layer4.{seed % 3}.relu#2", name, 0.41 / seed, 0.037 / seed, gradient_like(picture, 5, seed))
 
 
 def make_table_content() -> Content:
@@ -123,6 +119,4 @@ def make_table_content() -> Content:
     rng = np.random.default_rng(1)
     maps = [np.asarray(rng.exponential(size=30) ** 2, np.float32) for _ in SPARSITIES]
     units = tuple(TopUnit("1.relu#0", f"neuron {i}", 0.2, 0.1, maps[i]) for i in range(3))
-    return make_content(
-        4, picture=None, plain=maps[0], levels=levels_over(maps), top_neurons=units, top_channels=()
-    )
+    return make_content(4, picture=None, plain=maps[0], levels=levels_over(maps), top_neurons=units, top_channels=())

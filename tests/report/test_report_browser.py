@@ -19,9 +19,7 @@ LONG = "a" * 90
 
 def long_words() -> str:
     """A page whose names have no place to break."""
-    base = make_content(
-        title=LONG, model=LONG, method=LONG, target=LONG, warnings=(LONG,), coverage=((LONG, LONG),)
-    )
+    base = make_content(title=LONG, model=LONG, method=LONG, target=LONG, warnings=(LONG,), coverage=((LONG, LONG),))
     sites = tuple(replace(site, name=LONG + site.name) for site in sites_of(200))
     units = tuple(replace(unit, site=LONG, unit=LONG) for unit in base.top_neurons)
     predictions = tuple(replace(prediction, label=LONG) for prediction in base.predictions)

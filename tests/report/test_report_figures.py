@@ -88,9 +88,7 @@ def test_the_chart_encloses_its_points_and_orders_the_levels() -> None:
     xs = [mark.x for mark in chart.marks]
     assert xs == sorted(xs)
     assert [mark.index for mark in chart.marks] == [6, 5, 4, 3, 2, 1, 0]
-    assert all(
-        chart.left <= mark.x <= chart.right and chart.top <= mark.y <= chart.bottom for mark in chart.marks
-    )
+    assert all(chart.left <= mark.x <= chart.right and chart.top <= mark.y <= chart.bottom for mark in chart.marks)
     assert chart.top <= chart.full < chart.zero <= chart.bottom
 
 

@@ -38,9 +38,7 @@ def test_the_file_has_the_usual_permissions(tmp_path: Path) -> None:
     ("path", "words"),
     [("missing/a.html", "folder does not exist"), (".", "it is a folder"), ("file/a.html", "folder")],
 )
-def test_a_place_that_takes_no_file_is_refused(
-    path: str, words: str, tmp_path: Path, content: Content
-) -> None:
+def test_a_place_that_takes_no_file_is_refused(path: str, words: str, tmp_path: Path, content: Content) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=words):
         save(content, tmp_path / path)
@@ -60,9 +58,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-@pytest.mark.parametrize(
-    ("code", "words"), [(errno.ENOSPC, "No space left"), (errno.EACCES, "permission denied")]
-)
+@pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "No space left"), (errno.EACCES, "permission denied")])
 def test_a_failure_leaves_the_older_file_and_nothing_else(
     step: str, code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

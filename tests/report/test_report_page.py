@@ -146,15 +146,11 @@ def test_numbers_that_are_none_are_shown_as_such() -> None:
     bad = (math.nan, math.inf, -math.inf)
     base = make_content()
     levels = tuple(
-        replace(
-            level, realised=bad[i % 3], kept=Kept(bad[i % 3], bad), map=np.full_like(level.map, bad[i % 3])
-        )
+        replace(level, realised=bad[i % 3], kept=Kept(bad[i % 3], bad), map=np.full_like(level.map, bad[i % 3]))
         for i, level in enumerate(base.levels)
     )
     sites = tuple(SiteRow(f"s{i}", "gelu", (2,), 2, value, value, value) for i, value in enumerate(bad))
-    units = tuple(
-        replace(base.top_neurons[0], contribution=v, share=v, where=base.plain * np.float32(v)) for v in bad
-    )
+    units = tuple(replace(base.top_neurons[0], contribution=v, share=v, where=base.plain * np.float32(v)) for v in bad)
     html = render(
         replace(
             base,

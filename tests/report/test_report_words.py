@@ -100,7 +100,5 @@ def test_class_survives() -> None:
 def test_summary_without_random_sets_or_a_class() -> None:
     content = make_content()
     level = content.levels[0]
-    bare = make_content(
-        levels=(type(level)(0.9, 0.9, level.map, True, Kept(content.response / 2, ())),), main_level=0
-    )
+    bare = make_content(levels=(type(level)(0.9, 0.9, level.map, True, Kept(content.response / 2, ())),), main_level=0)
     assert words.summary(bare).endswith("they give 50% of the response.")

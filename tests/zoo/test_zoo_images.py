@@ -50,9 +50,7 @@ def corner(path: Path) -> tuple[int, ...]:
 def test_every_mode_becomes_rgb(
     tmp_path: Path, mode: str, colour: object, name: str, expected: tuple[int, ...]
 ) -> None:
-    path = saved(
-        tmp_path, Image.new(mode, (6, 4), colour), name, **({"lossless": True} if "webp" in name else {})
-    )
+    path = saved(tmp_path, Image.new(mode, (6, 4), colour), name, **({"lossless": True} if "webp" in name else {}))
     assert corner(path) == expected
 
 
@@ -77,9 +75,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
 
 
 def test_damaged_exif_is_ignored(tmp_path: Path) -> None:
-    path = saved(
-        tmp_path, Image.new("RGB", (6, 4), RED), "odd.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff"
-    )
+    path = saved(tmp_path, Image.new("RGB", (6, 4), RED), "odd.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
     assert zoo.read_image(path).size == (6, 4)
 
 

@@ -130,9 +130,7 @@ class TestPythonFile:
 
     def test_a_neighbouring_file_can_be_imported(self, tmp_path: Path) -> None:
         (tmp_path / "neighbour_of_zoo_test.py").write_text("from torch import nn\nnet = nn.ReLU")
-        (tmp_path / "main.py").write_text(
-            "def f():\n    import neighbour_of_zoo_test as n\n    return n.net()"
-        )
+        (tmp_path / "main.py").write_text("def f():\n    import neighbour_of_zoo_test as n\n    return n.net()")
         before = list(sys.path)
         assert isinstance(zoo.load(f"{tmp_path}/main.py:f").model, nn.ReLU)
         assert sys.path == before
@@ -355,9 +353,7 @@ class TestTimm:
 
     def test_pretrained(self, timm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         real = timm.create_model
-        monkeypatch.setattr(
-            timm, "create_model", lambda name, pretrained: real(name, pretrained=not pretrained)
-        )
+        monkeypatch.setattr(timm, "create_model", lambda name, pretrained: real(name, pretrained=not pretrained))
         loaded = zoo.load(f"timm:{self.NAME}")
         config = timm.data.resolve_model_data_config(loaded.model)
         assert loaded.preprocess is not None
@@ -379,9 +375,7 @@ class TestTimm:
         config = timm.data.resolve_model_data_config(timm.create_model(self.NAME)) | {"crop_mode": "squash"}
         theirs = timm.data.create_transform(**config, is_training=False)
         picture = zoo.read_image(zoo.demo_images()[0])
-        torch.testing.assert_close(
-            timm_models.preprocess_of("x", config)(picture), theirs(picture), rtol=0, atol=1e-6
-        )
+        torch.testing.assert_close(timm_models.preprocess_of("x", config)(picture), theirs(picture), rtol=0, atol=1e-6)
 
     def test_own_weights(self, timm: Any, tmp_path: Path) -> None:
         model = timm.create_model(self.NAME)

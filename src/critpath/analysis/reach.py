@@ -29,7 +29,11 @@ def reaches_input(response: Response, scores: NeuronValues, sparsity: float, sco
 
 
 def find_reach(
-    response: Response, scores: NeuronValues, scope: str = "network", largest: float = 0.999, within: float = 1e-3
+    response: Response,
+    scores: NeuronValues,
+    scope: str = "network",
+    largest: float = 0.999,
+    within: float = 1e-3,
 ) -> Reaching:
     """Bisect for the sparsity at which the pathway of one sample falls short of the input.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from torch import Tensor
 
 from critpath.registry import Registry
 
-InputMaps = tuple[Any, ...]
+InputMaps = tuple[Tensor | None, ...]
 """One map per input tensor, shaped like it; None for integer inputs."""
 
 ATTRIBUTIONS: Registry[Callable[..., InputMaps]] = Registry("attribution method")

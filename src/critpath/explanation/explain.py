@@ -118,13 +118,13 @@ def explain(
     scores = score_response(response, method, **options)
     levels = _levels(response, scores, sorted({*sparsities, sparsity}), scope, draws, seed, tell)
     main = next(i for i, level in enumerate(levels) if level.shown.requested == sparsity)
+    rows = site_rows(response, scores, levels[main].pathway)
     tell("top neurons and channels")
-    units = {"top_neurons": top_neurons(response, scores, top), "top_channels": top_channels(response, scores, top)}
+    neurons, channels = top_neurons(response, scores, top), top_channels(response, scores, top)
     tell("reach")
     reaching = find_reach(response, scores, scope)
     tell("coverage")
     diagnosis = net.doctor(x)
-    rows = site_rows(response, scores, levels[main].pathway)
     content = Content(
         title=title,
         model=model or type(net.model).__name__,
@@ -137,7 +137,8 @@ def explain(
         levels=tuple(level.shown for level in levels),
         main_level=main,
         sites=rows,
-        **units,
+        top_neurons=neurons,
+        top_channels=channels,
         reach=Reach(reaching.last, reaching.first_lost, reaching.tried_up_to),
         coverage=facts.coverage(diagnosis),
         provenance=facts.provenance(response, method, scope, seed, time.perf_counter() - start, notes),

@@ -90,7 +90,10 @@ def provenance(
         ("Network", f"{type(response.net.model).__name__}, fingerprint {response.space.network}, {place}"),
         ("Scores", f"{method}, ranked over the {scope}"),
         ("Seed", str(seed)),
-        ("Versions", f"critpath {__version__}, torch {torch.__version__}, Python {platform.python_version()}"),
+        (
+            "Versions",
+            f"critpath {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+        ),
         ("Made", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {seconds:.1f} s"),
     )
 
@@ -117,7 +120,7 @@ def _caveats(method: str, diagnosis: Diagnosis) -> Iterator[str]:
     )
     yield "One input was explained. Another input of the same class may use another pathway."
     if not all(report.site.piecewise_linear for report in diagnosis.sites):
-        yield "Some activations are not piecewise linear, so the pathway's network is not exactly linear around the input."
+        yield "Some activations are not piecewise linear, so the pathway's network is not linear around the input."
     yield "Every map has its own colour scale, so brightness cannot be compared between maps."
 
 
@@ -126,8 +129,8 @@ def warnings(main: SparsityLevel, rows: Sequence[SiteRow], diagnosis: Diagnosis)
     if not main.reaches_input:
         empty = sum(row.density == 0 for row in rows)
         yield (
-            f"At sparsity {main.requested:g} the pathway does not reach the input ({empty} sites are empty), so it has no "
-            "map. Lower the sparsity, or rank within sites (scope 'site')."
+            f"At sparsity {main.requested:g} the pathway does not reach the input ({empty} sites are empty), so it "
+            "has no map. Lower the sparsity, or rank within sites (scope 'site')."
         )
     if not diagnosis.identical and diagnosis.deviation > 1e-3:
         yield f"Observation changed the output by up to {diagnosis.deviation:.1e}."

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from critpath.explanation.views import as_map, leading
+from critpath.network import gradients_on
 from critpath.neurons import NeuronValues, Site
 from critpath.report import TopUnit
+from critpath.report.content import Map
 from critpath.response import Response
 
 
@@ -18,7 +20,13 @@ def top_neurons(response: Response, scores: NeuronValues, count: int) -> tuple[T
     total = _total(scores)
     ranked = sorted(_best_in_sites(scores, count), key=lambda row: -abs(row[2]))[:count]
     return tuple(
-        TopUnit(site.name, _neuron_name(site, flat), value, abs(value) / total, _where(response, scores, site, mask))
+        TopUnit(
+            site.name,
+            _neuron_name(site, flat),
+            value,
+            abs(value) / total,
+            _where(response, scores, site, mask),
+        )
         for site, flat, value in ranked
         if (mask := _one(site, flat, scores[site.name])) is not None and value != 0
     )
@@ -55,12 +63,12 @@ def _best_in_sites(scores: NeuronValues, count: int) -> Iterator[tuple[Site, int
             yield site, index, float(flat[index])
 
 
-def _where(response: Response, scores: NeuronValues, site: Site, mask: Tensor) -> object:
+def _where(response: Response, scores: NeuronValues, site: Site, mask: Tensor) -> Map:
     """|gradient| of the unit's contribution, its weight per activation (score / activation) held fixed."""
-    activation = response.run.activation(site.name)
-    held = activation.detach()
-    weights = torch.where(mask & (held != 0), scores[site.name] / held, 0.0).to(activation.dtype)
-    unit = (activation * weights).flatten(1).sum(dim=1)
+    held = response.run.activation(site.name).detach()
+    weights = torch.where(mask & (held != 0), scores[site.name] / held, 0.0).to(held.dtype)
+    with gradients_on():
+        unit = (response.run.activation(site.name) * weights).flatten(1).sum(dim=1)
     return as_map(leading(response.run.input_gradients(unit, keep_graph=True)))
 
 

@@ -9,6 +9,7 @@ from critpath.network.doctor import Diagnosis
 from critpath.network.inputs import ModelInput, batch_size, check_finite, map_tensors, sample_of, tensors_of
 from critpath.network.model import Network, Rule
 from critpath.network.run import Run
+from critpath.network.state import gradients_on
 
 __all__ = [
     "Diagnosis",
@@ -18,6 +19,7 @@ __all__ = [
     "Run",
     "batch_size",
     "check_finite",
+    "gradients_on",
     "map_tensors",
     "sample_of",
     "tensors_of",

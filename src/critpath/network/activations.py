@@ -118,9 +118,11 @@ HIDDEN_INSIDE = {
 }
 """Functions that contain nonlinear parts which no site shows, and what to say of them."""
 
-CHANNELS_FIRST = frozenset(
-    f"{stem}{d}" for stem in ("conv", "conv_transpose") for d in ("1d", "2d", "3d")
-) | {"batch_norm", "group_norm", "instance_norm"}
+CHANNELS_FIRST = frozenset(f"{stem}{d}" for stem in ("conv", "conv_transpose") for d in ("1d", "2d", "3d")) | {
+    "batch_norm",
+    "group_norm",
+    "instance_norm",
+}
 CHANNELS_LAST = frozenset({"linear", "layer_norm", "rms_norm", "matmul", "__matmul__", "addmm", "einsum", "embedding"})
 """Functions that tell on which dimension the channels of the next activation lie."""
 

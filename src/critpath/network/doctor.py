@@ -179,7 +179,7 @@ def _site_reports(calls: list[Call], sites: dict[str, Site]) -> tuple[SiteReport
 
 def _not_covered(net: Network, observer: Observer, batch: int) -> list[tuple[str, str]]:
     calls = [(call.name, net.reason_left_out(call, batch)) for call in observer.calls]
-    hidden = [(f"{count} times", reason) for reason, count in observer.hidden.items()]
+    hidden = [(_times(count), reason) for reason, count in observer.hidden.items()]
     return [row for row in calls if row[1]] + list(observer.left_out.items()) + hidden
 
 
@@ -191,7 +191,11 @@ def _unseen(observer: Observer, output: Any) -> list[tuple[str, str]]:
     for node in _nodes([t.grad_fn for t in _output_tensors(output)]):
         if node not in mine and (reason := _reason(node, composite)):
             found[reason] += 1
-    return [(f"{count} times", reason) for reason, count in found.items()]
+    return [(_times(count), reason) for reason, count in found.items()]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _reason(node: Node, composite: bool) -> str:

@@ -22,14 +22,14 @@ class Layout:
     def to_samples(self, raw: Tensor, batch: int) -> Tensor:
         """[batch, ...], a view of the raw activation."""
         if self.folded:
-            return raw.unflatten(0, (batch, -1))
+            return raw.reshape(batch, -1, *raw.shape[1:])
         return raw if self.batch_dim == 0 else raw.movedim(self.batch_dim, 0)
 
     def from_samples(self, samples: Tensor) -> Tensor:
         """The inverse of ``to_samples``."""
         if self.folded:
             return samples.flatten(0, 1)
-        return samples if self.batch_dim == 0 else samples.movedim(0, self.batch_dim)
+        return samples if self.batch_dim == 0 else samples.movedim(0, self.batch_dim).contiguous()
 
 
 def candidates(shape: tuple[int, ...], batch: int) -> list[Layout]:

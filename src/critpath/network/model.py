@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -247,9 +246,7 @@ def _site(call: Call, layout: Layout, batch: int) -> Site:
     shape = tuple(layout.to_samples(call.tensor.detach(), batch).shape[1:])
     last = max(len(shape) - 1, 0)
     channel_dim = last if call.channels_last else min(int(layout.folded), last)
-    return Site(
-        call.name, shape, call.kind.name, channel_dim, call.kind.piecewise_linear, call.kind.rectifying
-    )
+    return Site(call.name, shape, call.kind.name, channel_dim, call.kind.piecewise_linear, call.kind.rectifying)
 
 
 def _digest(model: nn.Module) -> str:

@@ -65,7 +65,11 @@ class Observer(TorchFunctionMode):
     """
 
     def __init__(
-        self, rewrite: Rewrite | None, protect: frozenset[str], as_sites: frozenset[str], has_float_input: bool
+        self,
+        rewrite: Rewrite | None,
+        protect: frozenset[str],
+        as_sites: frozenset[str],
+        has_float_input: bool,
     ) -> None:
         super().__init__()
         self.calls: list[Call] = []
@@ -142,7 +146,12 @@ class Observer(TorchFunctionMode):
         return self._in_place(kind, func, given, args, kwargs)
 
     def _in_place(
-        self, kind: Kind, func: Callable[..., Any], given: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        kind: Kind,
+        func: Callable[..., Any],
+        given: Tensor,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
     ) -> Tensor:
         """In place is left in place where it can be; else computed beside and written back.
 
@@ -174,7 +183,14 @@ class Observer(TorchFunctionMode):
         module = self._running[-1][1]
         functional = not type(module).__module__.startswith("torch.nn.modules.activation") and kind is not MODULE
         return Call(
-            name, kind, tensor, tensor._version, type(module).__name__, functional, in_place, self._channels_last
+            name,
+            kind,
+            tensor,
+            tensor._version,
+            type(module).__name__,
+            functional,
+            in_place,
+            self._channels_last,
         )
 
     def _name(self) -> str:

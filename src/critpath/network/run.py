@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from critpath.network.layout import Layout
 from critpath.neurons import NeuronSpace, NeuronValues, all_finite
 
 SiteFunction = Callable[[Tensor, Tensor], Tensor]
+AtSite = Callable[[int, Tensor], Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +84,7 @@ class Run:
                 )
         return gradients
 
-    def _backward(
-        self, response: Tensor, at_site: Callable[[int, Tensor], Tensor | None] | None, keep_graph: bool
-    ) -> tuple[Tensor | None, ...]:
+    def _backward(self, response: Tensor, at_site: AtSite | None, keep_graph: bool) -> tuple[Tensor | None, ...]:
         leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
         if not response.requires_grad:
             raise NumericalError(
@@ -92,15 +92,17 @@ class Run:
                 "the model detaches what it is made of"
             )
         with self._hooks(at_site):
-            found = torch.autograd.grad(response.sum(), leaves, retain_graph=keep_graph, allow_unused=True)
+            found = torch.autograd.grad(
+                response, leaves, torch.ones_like(response), retain_graph=keep_graph, allow_unused=True
+            )
         gradients = iter(found)
         return tuple(None if leaf is None else _or_zeros(next(gradients), leaf) for leaf in self.inputs)
 
     @contextmanager
-    def _hooks(self, at_site: Callable[[int, Tensor], Tensor | None] | None) -> Iterator[None]:
-        handles = []
-        for position, activation in enumerate(self.activations if at_site is not None else ()):
-            handles.append(activation.register_hook(lambda g, i=position: at_site(i, g)))  # type: ignore[misc]
+    def _hooks(self, at_site: AtSite | None) -> Iterator[None]:
+        hooks = [partial(at_site, position) for position in range(len(self.activations))] if at_site else []
+        pairs = zip(self.activations, hooks, strict=False)
+        handles = [activation.register_hook(hook) for activation, hook in pairs]  # type: ignore[no-untyped-call]
         try:
             yield
         finally:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-
 Modules = dict[str, nn.Module]
 """A model's modules by name, as ``dict(model.named_modules())``: listed once a run, for everyone."""
 
@@ -24,12 +23,18 @@ def untouched(modules: Modules) -> Iterator[None]:
     """
     parameters = parameters_of(modules)
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
+        stack.enter_context(gradients_on())
         stack.enter_context(_random_state(parameters))
         stack.enter_context(_buffers(modules))
         stack.enter_context(_modes(modules))
         stack.enter_context(_frozen(parameters))
+        yield
+
+
+@contextmanager
+def gradients_on() -> Iterator[None]:
+    """Inside, autograd records, whatever no_grad or inference_mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
         yield
 
 

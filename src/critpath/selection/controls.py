@@ -58,5 +58,5 @@ def _draw(space: NeuronSpace, size: int, seed: int) -> NeuronValues:
 
 
 def _unflatten(space: NeuronSpace, flat: Tensor) -> NeuronValues:
-    parts = flat.split([site.neurons for site in space])
+    parts = torch.split(flat, [site.neurons for site in space])
     return NeuronValues(space, tuple(p.view(1, *s.shape) for p, s in zip(parts, space, strict=True)))

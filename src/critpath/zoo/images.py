@@ -99,8 +99,7 @@ def _opened(path: Path) -> Image.Image:
         return Image.open(path, formats=_formats())
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{path} is not an image in a format that is read here ({', '.join(_FORMATS)}). "
-            "Convert it to PNG or JPEG."
+            f"{path} is not an image in a format that is read here ({', '.join(_FORMATS)}). Convert it to PNG or JPEG."
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_large(path, str(error)) from error

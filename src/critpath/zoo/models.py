@@ -24,9 +24,7 @@ _FORMS = (
 )
 
 
-def load(
-    spec: str, *, arch: str | None = None, allow_pickle: bool = False, device: str = "cpu"
-) -> LoadedModel:
+def load(spec: str, *, arch: str | None = None, allow_pickle: bool = False, device: str = "cpu") -> LoadedModel:
     """The model that `spec` names, in evaluation mode, on `device`. The random state is left as it was.
 
     Args:
@@ -118,9 +116,7 @@ def _untrained(architecture: str) -> LoadedModel:
         return _UNTRAINED[scheme](name)
     if is_python_spec(architecture):
         return load_python(architecture)
-    raise OptionError(
-        f"Unknown architecture {architecture!r}. Use torchvision:NAME, timm:NAME or module.py:function."
-    )
+    raise OptionError(f"Unknown architecture {architecture!r}. Use torchvision:NAME, timm:NAME or module.py:function.")
 
 
 def _device(name: str) -> torch.device:

@@ -79,9 +79,7 @@ def timm_info() -> ModelInfo:
 def _check_known(timm: Any, name: str) -> None:
     if not timm.is_model(name):
         names = timm.list_models()
-        raise OptionError(
-            f"timm has no model {name!r}.{close_matches(name, names)} timm.list_models() lists them."
-        )
+        raise OptionError(f"timm has no model {name!r}.{close_matches(name, names)} timm.list_models() lists them.")
 
 
 def _origin(model: nn.Module) -> str:
