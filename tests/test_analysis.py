@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import pytest
-import tiny
 import torch
 from torch import nn
 
@@ -15,14 +14,13 @@ from critpath.contributions import score_response
 from critpath.errors import InputError, MismatchError
 from critpath.response import Response, respond
 from critpath.selection import random_pathway
+from tests import tiny
 
 
 def path(seed: int, share: float = 0.4, batch: int = 3) -> cp.Pathway:
     generator = torch.Generator().manual_seed(seed)
     shapes = ((4, 5), (9,), (30,))
-    return cp.Pathway(
-        tiny.values_of(*(torch.rand((batch, *s), generator=generator) < share for s in shapes))
-    )
+    return cp.Pathway(tiny.values_of(*(torch.rand((batch, *s), generator=generator) < share for s in shapes)))
 
 
 def sets(pathway: cp.Pathway, sample: int) -> list[set[int]]:
@@ -123,9 +121,7 @@ class TestReach:
             response, scores = scored(model, x)
             n = scores.space.neurons
             target = int(response.target.classes[0])
-            reaching = [
-                reaches_by_hand(model, x, cp.select(scores, 1 - k / n), target) for k in range(1, n + 1)
-            ]
+            reaching = [reaches_by_hand(model, x, cp.select(scores, 1 - k / n), target) for k in range(1, n + 1)]
             smallest = reaching.index(True) + 1
             assert all(reaching[smallest - 1 :])
             assert not any(reaching[: smallest - 1])

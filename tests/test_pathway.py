@@ -6,13 +6,13 @@ import operator
 from collections.abc import Callable
 
 import pytest
-import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import critpath as cp
 from critpath.errors import MismatchError
+from tests import tiny
 
 SHAPES = ((3, 4, 5), (7,), (6, 2))
 
@@ -44,7 +44,8 @@ class TestAlgebra:
         assert ours(p, q).requested is None
 
     def test_complement(self) -> None:
-        everything = set(range(p.space.neurons)) if (p := path(1)) else set()
+        p = path(1)
+        everything = set(range(p.space.neurons))
         assert sets(~p) == [everything - kept for kept in sets(p)]
         assert (~p).requested is None
 
@@ -159,7 +160,7 @@ class TestErrors:
     def test_other_batch(self) -> None:
         with pytest.raises(MismatchError, match="2 and 3 samples"):
             path(1) & path(1, batch=3)
-        with pytest.raises(MismatchError, match="2 and 3 samples"):
+        with pytest.raises(MismatchError, match="3 and 2 samples"):
             path(1).contains(path(1, batch=3))
 
     def test_shapes_of_values(self) -> None:
@@ -172,8 +173,8 @@ class TestErrors:
             cp.NeuronValues(space, (torch.ones(2, 2, 3),))
 
     def test_unknown_site(self) -> None:
-        with pytest.raises(MismatchError, match="no site is called 's9' among the 3 sites; near it are"):
-            path(1).keep["s9"]
+        with pytest.raises(MismatchError, match=r"no site is called 's1#' among the 3 sites; near it are .*s1"):
+            path(1).keep["s1#"]
 
 
 def test_repr_says_size_and_sparsity() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 import critpath as cp
 from critpath.errors import MismatchError, StorageError
+from tests import tiny
 
 ROOT = os.geteuid() == 0
 
@@ -161,7 +161,7 @@ class TestRefused:
     def test_renamed_site(self, file: Path) -> None:
         space = path().space
         renamed = replace(space, sites=(*space.sites[:2], replace(space.sites[2], name="other")))
-        with pytest.raises(MismatchError, match="s2 .* against other"):
+        with pytest.raises(MismatchError, match=r"s2 .* against other"):
             cp.load_pathway(file, renamed)
 
     def test_other_schema(self, file: Path) -> None:
@@ -212,7 +212,7 @@ class TestRefused:
             cp.load_pathway(file)
 
     def test_missing_and_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageError, match="cannot read .*nowhere"):
+        with pytest.raises(StorageError, match=r"cannot read .*nowhere"):
             cp.load_pathway(tmp_path / "nowhere")
         with pytest.raises(StorageError, match="cannot read"):
             cp.load_values(tmp_path)
@@ -310,9 +310,7 @@ class TestNotWritten:
         assert os.listdir(tmp_path) == ["f"]
         assert (tmp_path / "f").read_text() == "older"
 
-    def test_an_interrupt_leaves_nothing(
-        self, tmp_path: Path, save: Callable, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_an_interrupt_leaves_nothing(self, tmp_path: Path, save: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupt(*args: object) -> None:
             raise KeyboardInterrupt
 

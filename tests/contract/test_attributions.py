@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.reference import naive
+from tests.reference.twins import ARCHITECTURES, Case, case_of, every_case, relu
 from torch import Tensor, nn
 
 import critpath as cp
 from critpath.attribution import ATTRIBUTIONS
 from critpath.network import map_tensors, sample_of
 from critpath.response import respond
-from tests.reference import naive
-from tests.reference.twins import ARCHITECTURES, Case, case_of, every_case, relu
 
 METHODS = cp.attribution_names()
 ALONG_A_PATHWAY = [m.name for m in ATTRIBUTIONS if "pathway" in m.options()]

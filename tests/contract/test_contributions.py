@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.reference import naive
+from tests.reference.twins import ARCHITECTURES, KINDS, case_of, every_case
 from torch import Tensor
 
 import critpath as cp
 from critpath.contributions import CONTRIBUTIONS
 from critpath.network import map_tensors, sample_of
-from tests.reference import naive
-from tests.reference.twins import ARCHITECTURES, KINDS, case_of, every_case
 
 METHODS = cp.contribution_names()
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.bfloat16: 0.15}

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node, saved_tensors_hooks
 
-from critpath.network.inputs import ModelInput, batch_size, call_arguments
+from critpath.network.inputs import ModelInput, batch_size, call_arguments, map_tensors
 from critpath.network.state import untouched
 from critpath.neurons import Site
 from critpath.registry import FAMILIES
@@ -110,7 +110,7 @@ def diagnose(net: Network, x: ModelInput) -> Diagnosis:
 
 
 def _plain_output(net: Network, x: ModelInput) -> Any:
-    args, kwargs = call_arguments(x)
+    args, kwargs = call_arguments(map_tensors(x, torch.clone))
     with untouched(dict(net.model.named_modules())), torch.no_grad():
         return net.model(*args, **kwargs)
 
@@ -158,7 +158,7 @@ def _output_tensors(output: Any) -> list[Tensor]:
 
 def _deviation(plain: Any, observed: Any) -> float:
     pairs = zip(_output_tensors(plain), _output_tensors(observed), strict=True)
-    worst = [0.0 if torch.equal(a, b) else float((a - b).abs().max()) for a, b in pairs]
+    worst = [0.0 if torch.equal(a, b) else float((a - b).detach().abs().max()) for a, b in pairs]
     return max(worst, default=0.0)
 
 

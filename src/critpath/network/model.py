@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from critpath.errors import ForwardError, ModelError, NoSitesError, OptionError
+from critpath.errors import CritpathError, ForwardError, NoSitesError, OptionError
 from critpath.network.doctor import Diagnosis, diagnose
 from critpath.network.inputs import (
     ModelInput,
@@ -154,7 +154,7 @@ class Network:
                 with observer.watching(modules):
                     output = self.model(*args, **kwargs)
             except Exception as error:
-                if isinstance(error, ModelError | OptionError):
+                if isinstance(error, CritpathError):
                     raise
                 raise ForwardError(self._failure(error, x)) from error
         return observer, output, leaves

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 Modules = dict[str, nn.Module]
 """A model's modules by name, as ``dict(model.named_modules())``: listed once a run, for everyone."""
@@ -25,8 +25,8 @@ def untouched(modules: Modules) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(gradients_on())
         stack.enter_context(_random_state(parameters))
-        stack.enter_context(_buffers(modules))
         stack.enter_context(_modes(modules))
+        stack.enter_context(_buffers(modules))
         stack.enter_context(_frozen(parameters))
         yield
 
@@ -67,30 +67,17 @@ def _modes(modules: Modules) -> Iterator[None]:
 
 @contextmanager
 def _buffers(modules: Modules) -> Iterator[None]:
-    before = [
-        (module, name, buffer, buffer._version if not buffer.is_inference() else 0, buffer.detach().clone())
-        for module in modules.values()
-        if not _keeps_buffers(module)
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
+    """The model runs on copies, which the graph may keep; afterwards it has its own buffers again, unwritten."""
+    before = [(module, dict(module._buffers)) for module in modules.values() if module._buffers]
+    copies = {id(b): b.detach().clone() for _, buffers in before for b in buffers.values() if b is not None}
     try:
+        for module, buffers in before:
+            module._buffers.update({name: copies[id(b)] for name, b in buffers.items() if b is not None})
         yield
     finally:
-        for module, name, buffer, version, copy in before:
-            if buffer.is_inference() or buffer._version != version:
-                _write(buffer, copy)
-            module._buffers[name] = buffer
-
-
-def _keeps_buffers(module: nn.Module) -> bool:
-    """torch's own normalisation layers never write to their statistics in eval mode."""
-    return not module.training and type(module).__module__ == "torch.nn.modules.batchnorm"
-
-
-def _write(buffer: Tensor, value: Tensor) -> None:
-    with torch.inference_mode(buffer.is_inference()), torch.no_grad():
-        buffer.copy_(value)
+        for module, buffers in before:
+            module._buffers.clear()
+            module._buffers.update(buffers)
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -57,8 +59,12 @@ def check_mode(modules: Modules, allow_training: bool) -> None:
         )
 
 
-def eager() -> AbstractContextManager[object]:
+@contextmanager
+def eager() -> Iterator[None]:
     """Inside, whatever torch.compile has wrapped runs uncompiled, so that its activations are seen."""
     if "torch._dynamo" not in sys.modules:
-        return nullcontext()
-    return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
+        yield
+        return
+    with warnings.catch_warnings(), torch.compiler.set_stance("force_eager"):
+        warnings.filterwarnings("ignore", message="Using `torch.compile")  # it minds that hooks see the wrapper too
+        yield
