@@ -15,7 +15,7 @@ PYTEST_OPTIONS ?= -q -n $(JOBS) --dist worksteal
 .PHONY: help demo test lint format pytest docs bench clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^# /!q; s/^# //p' Makefile
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/critpath explain --demo -o $(REPORT)

@@ -43,8 +43,9 @@ def screenshot(page_file: Path, picture: Path) -> None:
 
 
 def _chromium() -> str:
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
-    if not found:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
         raise SystemExit("Chromium is not installed.")
     return found
 

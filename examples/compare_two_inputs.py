@@ -7,7 +7,8 @@ import critpath as cp
 from critpath import zoo
 
 loaded = zoo.load(zoo.DEFAULT_MODEL)
-assert loaded.preprocess is not None and loaded.classes is not None
+assert loaded.preprocess is not None
+assert loaded.classes is not None
 cat, coffee = (zoo.read_image(path) for path in zoo.demo_images()[:2])
 darker = ImageEnhance.Brightness(cat).enhance(0.6)
 names = ("cat", "the same cat, darker", "coffee")

@@ -17,6 +17,8 @@
 # Install `critpath[demo]` first: it brings a small ImageNet network and photographs.
 
 # %%
+from PIL import Image
+
 import critpath as cp
 from critpath import zoo
 
@@ -53,10 +55,8 @@ print(cp.overlap(pathway, cp.find_pathway(net, x, "random", sparsity=0.9)))
 # The pathway gradient is the gradient of the network in which only the pathway reacts. A random pathway of the
 # same size is the control.
 
+
 # %%
-from PIL import Image
-
-
 def as_picture(gradient):
     """|gradient|, summed over colours, its 99th percentile white."""
     magnitude = gradient[0].abs().sum(dim=0)
@@ -75,6 +75,4 @@ as_picture(cp.attribute(net, x, "gradient"))
 # Move the slider between sparsities. At the bottom the page says what was covered, and what it does not show.
 
 # %%
-cp.explain(
-    net, x, classes=loaded.classes, title="A first pathway", model=loaded.name
-)
+cp.explain(net, x, classes=loaded.classes, title="A first pathway", model=loaded.name)

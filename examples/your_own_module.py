@@ -34,5 +34,7 @@ print(cp.overlap(pathway, random))
 for name, path, found in (("contribution", pathway, pathway_gradient), ("random", random, random_gradient)):
     logits = alone(path).gather(1, classes).flatten().tolist()
     close = nn.functional.cosine_similarity(found.flatten(1), plain.flatten(1)).tolist()
-    print(f"{name:12} logits on its own {logits[0]:.3f}, {logits[1]:.3f}; cosine with the plain gradient {close[0]:.2f}")
+    print(
+        f"{name:12} logits on its own {logits[0]:.3f}, {logits[1]:.3f}; cosine with the plain gradient {close[0]:.2f}"
+    )
 print("logits of the whole network:", *(f"{value:.3f}" for value in model(x).gather(1, classes).flatten().tolist()))

@@ -26,7 +26,9 @@ from critpath.cli import main
 from critpath.errors import CritpathError
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/start.md", "docs/howto.md", "docs/concepts.md", "docs/errors.md")
+STORIES = ("README.md", "docs/start.md")
+"""Pages that are run from top to bottom; of the others each section is run alone."""
+PAGES = (*STORIES, "docs/howto.md", "docs/concepts.md", "docs/errors.md")
 EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*.py") if p.name != "first_pathway.py")
 PROSE = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")) + [ROOT / "benchmarks/README.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,7 +59,11 @@ class Section:
 
 def sections() -> Iterator[Section]:
     for page in PAGES:
-        introduction, *parts = re.split(r"^(?=## )", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
+        text = (ROOT / page).read_text(encoding="utf-8")
+        if page in STORIES:
+            yield Section(page, "all", blocks_of(text, 1))
+            continue
+        introduction, *parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
         before, line = blocks_of(introduction, 1), introduction.count("\n") + 1
         for part in parts:
             if found := blocks_of(part, line):

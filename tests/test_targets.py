@@ -52,7 +52,7 @@ class TestClasses:
         self, net: cp.Network, x: Tensor, logits: Tensor
     ) -> None:
         response = respond(net, x)
-        pruned = response.rerun(lambda site, a: a * -3)
+        pruned = response.rerun(lambda site, a: a * 0)
         with torch.no_grad():
             changed = pruned.run.output
         assert (changed.argmax(1) != logits.argmax(1)).any()
@@ -93,7 +93,7 @@ class TestClasses:
             np.array([0.5, 1, 2, 3]),
             {"class": 1},
             {1, 2},
-            object(),
+            Ellipsis,
         ],
         ids=repr,
     )
@@ -140,7 +140,7 @@ class TestMargin:
     def test_foil_is_fixed(self, net: cp.Network, x: Tensor, logits: Tensor) -> None:
         response = respond(net, x, cp.Margin())
         first, second = logits.topk(2, dim=1).indices.unbind(1)
-        rerun = response.rerun(lambda site, a: a * -3)
+        rerun = response.rerun(lambda site, a: a * 0)
         out = rerun.run.output
         assert torch.equal(rerun.value, out[range(4), first] - out[range(4), second])
 

@@ -6,19 +6,21 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from critpath.errors import CritpathError, OptionError, TargetError
+from critpath.errors import CritpathError, InputError, NumericalError, OptionError, TargetError
 from critpath.files import writable, write_whole
 from critpath.version import __version__
 
 if TYPE_CHECKING:
     from critpath.explanation import Explanation, Progress
     from critpath.network import Network
+    from critpath.report import IndexEntry
     from critpath.zoo import LoadedModel
 
 DEFAULT_MODEL = "efficientnet-lite0"
@@ -85,13 +87,24 @@ def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: 
     loaded = load(
         options["model"], arch=options["arch"], allow_pickle=options["allow_pickle"], device=options["device"]
     )
-    found = list(_explained(files, pages, loaded, options, quiet=as_json))
-    if len(found) > 1 and pages[0] is not None:
-        _write_index(pages, [explanation for explanation, _ in found])
+    done = list(_explained(files, pages, loaded, options, quiet=as_json))
+    made = _write_index(done) if len(files) > 1 else pages[0]
     if as_json:
-        click.echo(json.dumps([{"image": str(file), **json.loads(e.to_json())} for e, file in found], indent=2))
-    elif pages[0] is not None:
-        click.echo(f"Report: {pages[0] if len(found) == 1 else pages[0].parent / 'index.html'}")
+        click.echo(json.dumps([{"image": str(one.file), **json.loads(one.numbers)} for one in done], indent=2))
+    elif made is not None:
+        click.echo(f"Report: {made}")
+    if len(done) < len(files):
+        raise OptionError(f"{len(files) - len(done)} of {len(files)} images could not be explained; see above")
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What is kept of an image that was explained: its page, its numbers as JSON, its line in the index."""
+
+    file: Path
+    page: Path | None
+    numbers: str
+    entry: IndexEntry | None
 
 
 def _page_paths(files: Sequence[Path], output: Path | None, as_json: bool) -> list[Path | None]:
@@ -117,22 +130,29 @@ def _make_folder(folder: Path) -> None:
 
 
 def _explained(
-    files: Sequence[Path],
-    pages: Sequence[Path | None],
-    loaded: LoadedModel,
-    options: dict[str, Any],
-    quiet: bool,
-) -> Iterator[tuple[Explanation, Path]]:
-    """Explain and save one image after the other."""
+    files: Sequence[Path], pages: Sequence[Path | None], loaded: LoadedModel, options: dict[str, Any], quiet: bool
+) -> Iterator[_Done]:
+    """Explain and save one image after the other. Of several, one that fails is named and the others go on."""
     from critpath.network import Network
 
     net = Network(loaded.model)
     with _progress(len(files), quiet) as tell:
         for file, page in zip(files, pages, strict=True):
-            explanation = _explain_one(net, loaded, file, options, tell)
-            if page is not None:
-                explanation.save(page)
-            yield explanation, file
+            try:
+                yield _saved(_explain_one(net, loaded, file, options, tell), file, page)
+            except (InputError, NumericalError) as error:
+                if len(files) == 1:
+                    raise
+                click.echo(f"Error: {error}" if str(file) in str(error) else f"Error: {file}: {error}", err=True)
+
+
+def _saved(explanation: Explanation, file: Path, page: Path | None) -> _Done:
+    from critpath.report import index_entry
+
+    if page is None:
+        return _Done(file, None, explanation.to_json(), None)
+    explanation.save(page)
+    return _Done(file, page, explanation.to_json(), index_entry(explanation.content, page.name))
 
 
 def _explain_one(
@@ -200,12 +220,14 @@ def _progress(images: int, quiet: bool) -> Iterator[Callable[[Path], Progress]]:
         bar.update(task, completed=images * steps)
 
 
-def _write_index(pages: Sequence[Path | None], found: Sequence[Explanation]) -> None:
-    from critpath.report import index_entry, render_index
+def _write_index(done: Sequence[_Done]) -> Path | None:
+    """The page that links to the others; None where there are none."""
+    from critpath.report import render_index
 
-    kept = [page for page in pages if page is not None]
-    entries = [index_entry(e.content, page.name) for e, page in zip(found, kept, strict=True)]
-    write_whole(kept[0].parent / "index.html", render_index(entries).encode())
+    entries = [one.entry for one in done if one.entry is not None]
+    if not entries or done[0].page is None:
+        return None
+    return write_whole(done[0].page.parent / "index.html", render_index(entries).encode())
 
 
 @main.command()

@@ -36,7 +36,7 @@ def target_name(target: Target, classes: Sequence[str] | None) -> str:
     if isinstance(target, Margin):
         return f"{_classes(target.classes, classes)} rather than {_classes(target.foil, classes)} (logits)"
     if isinstance(target, Logit):
-        return f"{_classes(target.classes, classes)} (logit)"
+        return _classes(target.classes, classes)
     if isinstance(target, Probability):
         return f"{_classes(target.classes, classes)} (probability)"
     if isinstance(target, Neuron):

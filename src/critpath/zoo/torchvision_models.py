@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import os
 import pickle
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,8 @@ def load_torchvision(name: str) -> LoadedModel:
     architecture, _, wanted = name.partition("@")
     weights = _weights(_known(architecture), wanted)
     try:
-        model = import_torchvision().models.get_model(architecture, weights=weights)
+        with _weights_only():
+            model = import_torchvision().models.get_model(architecture, weights=weights)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, http.client.HTTPException) as error:
         raise _not_obtained(architecture, weights, error) from error
     classes = tuple(weights.meta["categories"])
@@ -70,6 +74,21 @@ def torchvision_infos() -> tuple[ModelInfo, ...]:
         note = "pip install 'critpath[vision]'"
         return (ModelInfo("torchvision:NAME", "torchvision", "ImageNet classifiers", False, note),)
     return tuple(_info(name, _weights(name, "")) for name in _names())
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Inside, torch.load unpickles tensors and nothing else, whatever its caller asks for."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _names() -> list[str]:
