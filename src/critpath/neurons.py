@@ -137,7 +137,7 @@ class NeuronValues:
 
     def flatten(self) -> Tensor:
         """[batch, neurons], in site order and row-major within a site (a copy)."""
-        return torch.cat([tensor.flatten(1) for tensor in self.tensors], dim=1)
+        return torch.cat([rows(tensor) for tensor in self.tensors], dim=1)
 
     def map(self, function: Callable[..., Tensor], *others: NeuronValues) -> NeuronValues:
         """``function`` at every site, over these values and those of compatible ``others``."""
@@ -167,7 +167,7 @@ class NeuronValues:
 
     def site_sums(self) -> Tensor:
         """Signed sum over each site: [batch, sites]."""
-        return torch.stack([tensor.flatten(1).sum(dim=1) for tensor in self.tensors], dim=1)
+        return torch.stack([rows(tensor).sum(dim=1) for tensor in self.tensors], dim=1)
 
 
 def stack(parts: Sequence[NeuronValues]) -> NeuronValues:
@@ -182,8 +182,18 @@ def stack(parts: Sequence[NeuronValues]) -> NeuronValues:
 def _over_positions(tensor: Tensor, site: Site) -> Tensor:
     """[batch, *shape] as [batch, channels, positions]."""
     if len(site.shape) < 2:
-        return tensor.reshape(len(tensor), -1, 1)
+        return rows(tensor).unsqueeze(2)
     return tensor.movedim(site.channel_dim + 1, 1).flatten(2)
+
+
+def rows(tensor: Tensor) -> Tensor:
+    """[batch, ...] as [batch, neurons], also where a sample is one number."""
+    return tensor.flatten(1) if tensor.dim() > 1 else tensor.unsqueeze(1)
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """At least float32: products of bfloat16 or float16 would lose the ranking."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def all_finite(tensor: Tensor) -> bool:

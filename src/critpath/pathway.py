@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from critpath.errors import MismatchError
-from critpath.neurons import NeuronSpace, NeuronValues
+from critpath.neurons import NeuronSpace, NeuronValues, rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,4 +95,4 @@ class Pathway:
         return Pathway(self.keep.map(operation, other.keep))
 
     def _counts(self) -> Tensor:
-        return torch.stack([keep.flatten(1).sum(dim=1) for keep in self.keep.tensors], dim=1)
+        return torch.stack([rows(keep).sum(dim=1) for keep in self.keep.tensors], dim=1)

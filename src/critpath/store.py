@@ -80,6 +80,8 @@ def _read(
             return space, [file.get_tensor(f"{i}") for i in range(len(space))], header
     except (OSError, SafetensorError) as error:
         raise StorageError(f"cannot read {os.fspath(path)}: {error}") from error
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise StorageError(f"{os.fspath(path)} is damaged: its header is not one of critpath's ({error!r})") from error
 
 
 def _header(path: str | os.PathLike[str], metadata: dict[str, str] | None, kind: str) -> dict[str, Any]:

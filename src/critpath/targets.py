@@ -13,6 +13,7 @@ from torch import Tensor
 
 from critpath.errors import NumericalError, TargetError
 from critpath.network import Run
+from critpath.neurons import rows
 
 Classes: TypeAlias = "int | Sequence[int] | Tensor | None"
 """One class for all samples, one for each, or None for the class that the model predicts."""
@@ -70,6 +71,8 @@ class Margin(Target):
         classes = _settled(self.classes, run)
         if self.foil is not None:
             return Margin(classes, _settled(self.foil, run))
+        if class_scores(run).shape[1] < 2:
+            raise TargetError("a margin needs a foil, and the model has one class only")
         others = class_scores(run).detach().scatter(1, classes.unsqueeze(1), float("-inf"))
         return Margin(classes, others.argmax(dim=1))
 
@@ -90,11 +93,11 @@ class Neuron(Target):
 
     def of(self, run: Run) -> Tensor:
         values = run.activation(self.site)
-        index: tuple[int, ...] = (self.index,) if isinstance(self.index, int) else tuple(self.index)
         shape = values.shape[1:]
+        index = _coordinates(self.index)
         if len(index) != len(shape) or any(not -n <= i < n for i, n in zip(index, shape, strict=True)):
-            raise TargetError(f"neuron {list(index)} is not in site {self.site}, whose shape is {list(shape)}")
-        return values.flatten(1)[:, ravel_index(index, shape)]
+            raise TargetError(f"neuron {self.index} is not in site {self.site}, whose shape is {list(shape)}")
+        return rows(values)[:, _row_major(index, shape)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +112,11 @@ class Channel(Target):
 
     def of(self, run: Run) -> Tensor:
         site = run.space[self.site]
-        if not -site.channels <= self.channel < site.channels:
+        (channel,) = _coordinates(self.channel) or (0,)
+        if not -site.channels <= channel < site.channels:
             raise TargetError(f"channel {self.channel} is not in site {site.name}, which has {site.channels}")
-        return run.activation(self.site).select(site.channel_dim + 1, self.channel).flatten(1).mean(dim=1)
+        values = run.activation(self.site)
+        return rows(values.select(site.channel_dim + 1, channel) if site.shape else values).mean(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +139,17 @@ class Custom(Target):
 TargetLike: TypeAlias = "Target | Classes | Callable[[Any], Tensor]"
 
 
-def ravel_index(index: Sequence[int], shape: Sequence[int]) -> int:
-    """Row-major position of coordinates, which may count from the end."""
+def _coordinates(index: Any) -> tuple[int, ...]:
+    """One integer or several, of any integer type. Raises TargetError for anything else."""
+    try:
+        parts = tuple(index) if isinstance(index, Sequence) else (index,)
+        return tuple(operator.index(part) for part in parts)
+    except TypeError:
+        raise TargetError(f"a place in a site is an integer or several, got {index!r}") from None
+
+
+def _row_major(index: Sequence[int], shape: Sequence[int]) -> int:
+    """Position of coordinates, which may count from the end, in row-major order."""
     flat = 0
     for i, n in zip(index, shape, strict=True):
         flat = flat * n + i % n
@@ -161,7 +175,7 @@ def class_scores(run: Run) -> Tensor:
     """
     scores = _logits(run.output)
     scores = scores.unsqueeze(1) if scores.dim() == 1 else scores
-    if scores.dim() != 2 or len(scores) != run.batch:
+    if scores.dim() != 2 or len(scores) != run.batch or scores.shape[1] == 0:
         raise TargetError(
             f"the model's output is {list(scores.shape)}, which is not [batch={run.batch}, classes]; give a "
             "function of the output that returns one scalar per sample as target"
@@ -177,7 +191,7 @@ def _logits(output: Any) -> Tensor:
         return output
     if isinstance(output, Mapping):
         named = {str(key): value for key, value in output.items() if isinstance(value, Tensor)}
-    elif hasattr(output, "logits"):
+    elif isinstance(getattr(output, "logits", None), Tensor):
         named = {"logits": output.logits}
     elif isinstance(output, list | tuple):
         named = {str(i): value for i, value in enumerate(output) if isinstance(value, Tensor)}
@@ -218,7 +232,7 @@ def _as_integers(classes: Any) -> Tensor:
         if isinstance(classes, Sequence):
             return torch.tensor([operator.index(c) for c in classes], dtype=torch.long)
         return torch.tensor(operator.index(classes))
-    except TypeError:
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TargetError(f"the target is {classes!r}; give an integer class, a Target or a function") from None
 
 

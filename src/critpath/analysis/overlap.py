@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from critpath.neurons import NeuronSpace
+from critpath.neurons import NeuronSpace, rows
 from critpath.pathway import Pathway
 
 
@@ -53,4 +53,4 @@ def _jaccard(both: Tensor, first: Tensor, second: Tensor, sizes: Tensor) -> tupl
 
 
 def _site_counts(pathway: Pathway) -> Tensor:
-    return torch.stack([keep.flatten(1).sum(1) for keep in pathway.keep.tensors], dim=1).double()
+    return torch.stack([rows(keep).sum(1) for keep in pathway.keep.tensors], dim=1).double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from critpath.errors import InputError
 from critpath.neurons import NeuronValues
 from critpath.response import Response
 from critpath.selection import select
@@ -40,6 +41,8 @@ def find_reach(
     Pathways of one ranking are nested, so what is lost stays lost. Each step is one backward pass over the
     response's graph, until the two ends are at most ``within`` apart.
     """
+    if response.run.batch != 1:
+        raise InputError(f"the reach is that of one sample's pathway; this response holds {response.run.batch}")
     if reaches_input(response, scores, largest, scope):
         return Reaching(largest, None, largest)
     if not reaches_input(response, scores, 0.0, scope):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from critpath.explanation.views import as_map, leading
 from critpath.network import gradients_on
-from critpath.neurons import NeuronValues, Site
+from critpath.neurons import NeuronValues, Site, rows
 from critpath.report import TopUnit
 from critpath.report.content import Map
 from critpath.response import Response
@@ -68,7 +68,7 @@ def _where(response: Response, scores: NeuronValues, site: Site, mask: Tensor) -
     held = response.run.activation(site.name).detach()
     weights = torch.where(mask & (held != 0), scores[site.name] / held, 0.0).to(held.dtype)
     with gradients_on():
-        unit = (response.run.activation(site.name) * weights).flatten(1).sum(dim=1)
+        unit = rows(response.run.activation(site.name) * weights).sum(dim=1)
     return as_map(leading(response.run.input_gradients(unit, keep_graph=True)))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from critpath.errors import NumericalError
 from critpath.network.layout import Layout
-from critpath.neurons import NeuronSpace, NeuronValues, all_finite
+from critpath.neurons import NeuronSpace, NeuronValues, all_finite, wide
 
 SiteFunction = Callable[[Tensor, Tensor], Tensor]
 AtSite = Callable[[int, Tensor], Tensor | None]
@@ -55,7 +55,7 @@ class Run:
 
         def at_site(position: int, gradient: Tensor) -> None:
             activation = self._samples(position, self.activations[position].detach())
-            found[position] = function(_wide(activation), _wide(self._samples(position, gradient)))
+            found[position] = function(wide(activation), wide(self._samples(position, gradient)))
 
         self._backward(response, at_site, keep_graph)
         values = [f if f is not None else self._zeros(i) for i, f in enumerate(found)]
@@ -113,7 +113,7 @@ class Run:
         return self.layouts[position].to_samples(raw, self.batch)
 
     def _zeros(self, position: int) -> Tensor:
-        return torch.zeros_like(_wide(self._samples(position, self.activations[position].detach())))
+        return torch.zeros_like(wide(self._samples(position, self.activations[position].detach())))
 
     def _check(self, values: list[Tensor]) -> None:
         for site, value in zip(self.space, values, strict=True):
@@ -122,11 +122,6 @@ class Run:
                     f"the values at site {site.name} {list(site.shape)} are not finite: NaN or infinity in its "
                     "activation or gradient; run in float32 or float64, or check the weights"
                 )
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    """At least float32: products of bfloat16 or float16 would lose the ranking."""
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def _or_zeros(gradient: Tensor | None, leaf: Tensor) -> Tensor:

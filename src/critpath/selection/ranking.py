@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from critpath.errors import NumericalError, OptionError
-from critpath.neurons import NeuronSpace, NeuronValues, Site, all_finite
+from critpath.neurons import NeuronSpace, NeuronValues, Site, all_finite, wide
 from critpath.pathway import Pathway
 from critpath.selection.threshold import keep_largest
 
@@ -38,7 +38,7 @@ def select(scores: NeuronValues, sparsity: float = 0.9, scope: str = "network") 
         raise OptionError(f"the scope is {scope!r}; it is one of {', '.join(SCOPES)}")
     kept = tuple(torch.empty(t.shape, dtype=torch.bool, device=t.device) for t in scores.tensors)
     for i in range(scores.batch):
-        SCOPES[scope](scores.space, [t[i] for t in scores.tensors], sparsity, [keep[i] for keep in kept])
+        SCOPES[scope](scores.space, [wide(t[i]) for t in scores.tensors], sparsity, [keep[i] for keep in kept])
     return Pathway(NeuronValues(scores.space, kept), sparsity)
 
 

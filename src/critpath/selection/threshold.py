@@ -103,21 +103,21 @@ def _reach(part: Tensor, keep: Tensor, low: float, high: float) -> _Reached:
     torch.logical_and(magnitude >= low, magnitude > 0, out=keep)
     over = magnitude > high
     positions = (over ^ keep).nonzero().flatten()
-    return _Reached(int(torch.count_nonzero(over)), float(magnitude.max()), positions, magnitude[positions])
+    return _Reached(int(torch.count_nonzero(over)), float(magnitude.max()) if len(part) else 0.0, positions, magnitude[positions])
 
 
 def _reach_in_cache(part: Array, keep: Array, low: float, high: float) -> _Reached:
     """The same on a CPU, chunk by chunk; numpy compares several times faster than torch here."""
     above, largest, positions, magnitudes = 0, [], [], []
     reaches = np.greater_equal if low > 0 else np.greater
-    for start in range(0, len(part), CHUNK):
+    for start in range(0, max(len(part), 1), CHUNK):
         magnitude = np.abs(part[start : start + CHUNK])
         chunk = keep[start : start + CHUNK]
         reaches(magnitude, low, out=chunk)
         over = magnitude > high
         inside = np.flatnonzero(over ^ chunk)
         above += int(np.count_nonzero(over))
-        largest.append(magnitude.max())
+        largest.append(magnitude.max(initial=0))
         positions.append(inside + start)
         magnitudes.append(magnitude[inside])
     joined = torch.from_numpy(np.concatenate(positions)), torch.from_numpy(np.concatenate(magnitudes))
