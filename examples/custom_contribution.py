@@ -15,9 +15,9 @@ def share_of_site(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Ten
 
 
 @CONTRIBUTIONS.register("site_share", forwards=1, backwards=1, zero_if_dead=True)
-def site_share(response: Response, *, keep_graph: bool = False) -> cp.NeuronValues:
+def site_share(response: Response) -> cp.NeuronValues:
     """Every site weighs the same: at each, the magnitudes sum to 1."""
-    return response.run.read(response.value, share_of_site, keep_graph)
+    return response.run.read(response.value, share_of_site)
 
 
 if __name__ == "__main__":

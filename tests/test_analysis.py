@@ -94,7 +94,7 @@ class TestOverlap:
 
 def scored(model: nn.Module, x: object) -> tuple[Response, cp.NeuronValues]:
     response = respond(cp.Network(model), x)
-    return response, score_response(response, "taylor", keep_graph=True)
+    return response, score_response(response, "taylor")
 
 
 def reaches_by_hand(model: nn.Sequential, x: torch.Tensor, pathway: cp.Pathway, target: int) -> bool:

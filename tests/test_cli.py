@@ -200,7 +200,7 @@ class TestExplain:
             "--json",
         ]
         (numbers,) = json.loads(done(explain(run, "0.png", *words)))
-        assert numbers["target"] == "class 2 (logit)"
+        assert numbers["target"] == "class 2"
         assert numbers["method"] == "activation"
         assert numbers["levels"][numbers["main_level"]]["requested"] == 0.66
         facts = dict(numbers["provenance"])
@@ -275,7 +275,14 @@ class TestJson:
 
     def test_nothing_on_stdout_after_a_failure(self, run: Run, place: Path) -> None:
         (place / "bad.png").write_text("no image")
-        refused(explain(run, "0.png", "bad.png", "--json"), "bad.png")
+        refused(explain(run, "bad.png", "--json"), "bad.png")
+
+    def test_good_images_among_bad_ones(self, run: Run, place: Path) -> None:
+        (place / "bad.png").write_text("no image")
+        result = explain(run, "0.png", "bad.png", "2.png", "--json")
+        assert result.exit_code == 1
+        assert [entry["image"] for entry in json.loads(result.stdout)] == ["0.png", "2.png"]
+        assert "1 of 3 images" in result.stderr
 
 
 class TestTarget:
@@ -285,7 +292,7 @@ class TestTarget:
     )
     def test_by_number_and_name(self, run: Run, target: str, label: str) -> None:
         (numbers,) = json.loads(done(explain(run, "0.png", "--target", target, "--json", model="m.py:named")))
-        assert numbers["target"] == f"{label} (logit)"
+        assert numbers["target"] == label
 
     def test_ambiguous(self, run: Run, place: Path) -> None:
         refused(explain(run, "0.png", "--target", "fox", model="m.py:named"), "2 classes", "0 red fox, 1 grey fox")
@@ -344,13 +351,30 @@ class TestBadImages:
 
     @pytest.mark.parametrize("position", [0, 1, 2])
     def test_one_of_three(self, run: Run, place: Path, position: int) -> None:
-        """The bad one is named, and no finished page is left without an index to it."""
+        """The bad one is named, the others are explained and linked, and the command fails."""
         names = ["0.png", "1.png", "2.png"]
         (place / "bad.png").write_text("no image")
         names[position] = "bad.png"
-        refused(explain(run, *names, "-o", "out"), "bad.png")
-        pages = {name for name in written(place) if name.startswith("out/")}
-        assert not pages or "out/index.html" in pages
+        result = explain(run, *names, "-o", "out")
+        assert result.exit_code == 1
+        assert isinstance(result.exception, SystemExit)
+        first, second = result.stderr.splitlines()
+        assert first.startswith("Left out: bad.png is not an image")
+        assert second == "Error: 1 of 3 images could not be read; they are named above"
+        good = {f"out/000{i + 1}-{n[0]}.html" for i, n in enumerate(names) if n != "bad.png"}
+        assert written(place) == {"bad.png", "out", "out/index.html", *good}
+        index = (place / "out/index.html").read_text("utf-8")
+        assert all(f'href="{Path(page).name}"' in index for page in good)
+        assert index.count('.html"') == 2
+
+    def test_all_of_three(self, run: Run, place: Path) -> None:
+        for name in ("a.png", "b.png"):
+            (place / name).write_text("no image")
+        result = explain(run, "a.png", "b.png", "-o", "out")
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert len(result.stderr.splitlines()) == 3
+        assert not {name for name in written(place) if name.endswith("html")}
 
 
 class TestBadModels:
@@ -378,7 +402,11 @@ class TestBadModels:
     )
     def test_refused(self, run: Run, place: Path, model: str, words: list[str]) -> None:
         refused(explain(run, "0.png", "-o", "r.html", model=model), *words)
-        refused(explain(run, "0.png", "1.png", "-o", "out", model=model), *words)
+        several = explain(run, "0.png", "1.png", "-o", "out", model=model)
+        assert several.exit_code == 1
+        assert isinstance(several.exception, SystemExit)
+        assert all(word in several.stderr for word in words)
+        assert several.stdout == ""
         assert {name for name in written(place) if name.endswith("html")} == set()
 
     def test_no_folder_is_left(self, run: Run, place: Path) -> None:
@@ -456,7 +484,7 @@ class TestBadOptions:
 class TestBadOutput:
     @pytest.mark.parametrize(
         ("output", "words"),
-        [("a/b/r.html", "does not exist"), (".", "folder"), ("/dev/null", "regular file"), ("m.py/r.html", "")],
+        [("a/b/r.html", "does not exist"), ("/dev/null", "not a file"), ("m.py/r.html", "")],
     )
     def test_refused(self, run: Run, place: Path, output: str, words: str) -> None:
         refused(explain(run, "0.png", "-o", output, model="m.py:raises"), words)

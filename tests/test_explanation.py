@@ -77,7 +77,7 @@ class TestNumbers:
         assert [p.logit for p in found.content.predictions] == pytest.approx(logits[order].tolist())
         assert sum(p.probability for p in found.content.predictions) == pytest.approx(1)
         assert found.content.response == pytest.approx(float(logits[target]))
-        assert found.content.target == f"class {target} (logit)"
+        assert found.content.target == f"class {target}"
 
     def test_scores_and_pathway(self, found: cp.Explanation, model: nn.Module, x: Tensor, target: int) -> None:
         for ours, naive in zip(found.scores.tensors, naive_scores(model, x, target), strict=True):
@@ -225,7 +225,7 @@ class TestOptions:
             notes=[("Where", "here")],
             picture=picture,
         )
-        assert found.content.target == "<d> (logit)"
+        assert found.content.target == "<d>"
         assert found.content.picture is picture
         assert ("Where", "here") in found.content.provenance
         page = found._repr_html_()

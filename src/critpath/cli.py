@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from critpath.errors import CritpathError, InputError, NumericalError, OptionError, TargetError
+from critpath.errors import CritpathError, ImageError, OptionError, TargetError
 from critpath.files import writable, write_whole
 from critpath.version import __version__
 
@@ -69,7 +71,13 @@ def _model_options(command: Command) -> Command:
 @click.option("--method", default="taylor", show_default=True, help="Contribution that ranks the neurons.")
 @click.option("--sparsity", default=0.9, show_default=True, help="Share of neurons left out, in [0, 1).")
 @click.option("--scope", default="network", show_default=True, help="Rank over the network, per site or per channel.")
-@click.option("--seed", default=0, show_default=True, help="Of the random sets that are compared with.")
+@click.option(
+    "--seed",
+    default=0,
+    type=click.IntRange(0, 2**63 - 1),
+    show_default=True,
+    help="Of the random sets that are compared with.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Report file; a folder for several images.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON; write a report only with -o.")
 @click.option("--demo", is_flag=True, help="Explain the photograph that comes with critpath[demo].")
@@ -80,21 +88,28 @@ def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: 
 
     IMAGES are files, or folders of them. One image gives one report, several give a folder with an index.
     """
+    from critpath.explanation import check_options
     from critpath.zoo import demo_images, find_images, load
 
     files = find_images(demo_images()[:1] if demo and not images else images)
+    check_options(options["method"], [options["sparsity"]], options["scope"])
     pages = _page_paths(files, output, as_json)
-    loaded = load(
-        options["model"], arch=options["arch"], allow_pickle=options["allow_pickle"], device=options["device"]
-    )
-    done = list(_explained(files, pages, loaded, options, quiet=as_json))
-    made = _write_index(done) if len(files) > 1 else pages[0]
+    with redirect_stdout(sys.stderr):
+        loaded = load(
+            options["model"], arch=options["arch"], allow_pickle=options["allow_pickle"], device=options["device"]
+        )
+    done: list[_Done] = []
+    try:
+        with redirect_stdout(sys.stderr):  # what a model prints is not part of the answer
+            done.extend(_explained(files, pages, loaded, options, quiet=as_json))
+    finally:
+        made = _write_index(done) if len(files) > 1 else pages[0]
     if as_json:
         click.echo(json.dumps([{"image": str(one.file), **json.loads(one.numbers)} for one in done], indent=2))
     elif made is not None:
         click.echo(f"Report: {made}")
     if len(done) < len(files):
-        raise OptionError(f"{len(files) - len(done)} of {len(files)} images could not be explained; see above")
+        raise ImageError(f"{len(files) - len(done)} of {len(files)} images could not be read; they are named above")
 
 
 @dataclass(frozen=True)
@@ -108,31 +123,38 @@ class _Done:
 
 
 def _page_paths(files: Sequence[Path], output: Path | None, as_json: bool) -> list[Path | None]:
-    """Where each image's page goes, checked before any work; several go into a folder, each under its own name."""
+    """Where each image's page goes, checked before any work.
+
+    One image goes to a file where -o ends in .html; else pages go into a folder, each under a name of its own.
+    """
     if output is None and as_json:
         return [None] * len(files)
-    if len(files) == 1:
+    names_a_file = output is None or output.suffix.lower() in {".html", ".htm"}
+    if len(files) == 1 and names_a_file:
         page = output or Path("critpath-report.html")
         writable(page)
         return [page]
+    if output is not None and names_a_file:
+        raise OptionError(f"{len(files)} images give one page each: name a folder with -o, not the file {output}")
     folder = output or Path("critpath-reports")
-    if folder.suffix == ".html":
-        raise OptionError(f"{len(files)} images give one page each: name a folder with -o, not the file {folder}")
-    _make_folder(folder)
-    return [writable(folder / f"{number:04d}-{file.stem}.html") for number, file in enumerate(files, start=1)]
+    _check_folder(folder)
+    return [folder / f"{number:04d}-{file.stem[:100]}.html" for number, file in enumerate(files, start=1)]
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+def _check_folder(folder: Path) -> None:
+    """A folder that is there takes an index; one that is not can be made (which is done with the first page)."""
+    if folder.is_dir():
+        writable(folder / "index.html")
+        return
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if folder.exists() or not above.is_dir() or not os.access(above, os.W_OK):
+        raise OptionError(f"cannot make the folder {folder}: name one that is not a file, where you may write")
 
 
 def _explained(
     files: Sequence[Path], pages: Sequence[Path | None], loaded: LoadedModel, options: dict[str, Any], quiet: bool
 ) -> Iterator[_Done]:
-    """Explain and save one image after the other. Of several, one that fails is named and the others go on."""
+    """Explain and save one image after the other. Of several, one that cannot be read is left out."""
     from critpath.network import Network
 
     net = Network(loaded.model)
@@ -140,10 +162,10 @@ def _explained(
         for file, page in zip(files, pages, strict=True):
             try:
                 yield _saved(_explain_one(net, loaded, file, options, tell), file, page)
-            except (InputError, NumericalError) as error:
+            except ImageError as error:
                 if len(files) == 1:
                     raise
-                click.echo(f"Error: {error}" if str(file) in str(error) else f"Error: {file}: {error}", err=True)
+                click.echo(f"Left out: {error}", err=True)
 
 
 def _saved(explanation: Explanation, file: Path, page: Path | None) -> _Done:
@@ -151,6 +173,7 @@ def _saved(explanation: Explanation, file: Path, page: Path | None) -> _Done:
 
     if page is None:
         return _Done(file, None, explanation.to_json(), None)
+    page.parent.mkdir(parents=True, exist_ok=True)
     explanation.save(page)
     return _Done(file, page, explanation.to_json(), index_entry(explanation.content, page.name))
 
@@ -188,7 +211,7 @@ def _explain_one(
 
 def _class_number(target: str | None, classes: Sequence[str] | None) -> int | None:
     """A class by its number or its name; names may be given in part if only one fits."""
-    if target is None or target.lstrip("-").isdigit():
+    if target is None or re.fullmatch(r"-?[0-9]+", target):
         return None if target is None else int(target)
     exact = [i for i, name in enumerate(classes or ()) if name.lower() == target.lower()]
     partial = [i for i, name in enumerate(classes or ()) if target.lower() in name.lower()]
@@ -288,12 +311,12 @@ def models(as_json: bool, everything: bool) -> None:
     if as_json:
         click.echo(json.dumps([vars(info) for info in found], indent=2))
         return
-    shown = [info for info in found if everything or info.offline or info.name.isupper() or "NAME" in info.name]
+    shown = [info for info in found if everything or info.offline or "NAME" in info.name]
     width = max(len(info.name) for info in shown)
     for info in shown:
         click.echo(f"{info.name:<{width}}  {info.description}{f'  ({info.note})' if info.note else ''}")
     if len(shown) < len(found):
-        click.echo(f"and {len(found) - len(shown)} more that are downloaded on first use: critpath models --all")
+        click.echo(f"torchvision:NAME, {len(found) - len(shown)} more, downloaded on first use: critpath models --all")
 
 
 if __name__ == "__main__":

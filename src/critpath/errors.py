@@ -2,10 +2,10 @@
 
     CritpathError
     ├── ModelError              the model cannot be observed
-    │   ├── TrainingModeError   it is in training mode
-    │   ├── UnsupportedModelError   it hides its activations (scripted, sharded)
-    │   ├── NoSitesError        it calls no activation function that could be seen
-    │   └── ForwardError        it raised on this input
+    │   ├── TrainingModeError      it is in training mode
+    │   ├── UnsupportedModelError  it hides its activations (scripted, sharded)
+    │   ├── NoSitesError           it calls no activation function that could be seen
+    │   └── ForwardError           it raised on this input
     ├── InputError              the input is not one that can be explained
     │   └── ImageError          a file is not an image that can be read
     ├── TargetError             the target names nothing in the model's output

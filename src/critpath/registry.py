@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from inspect import Parameter, signature
@@ -62,10 +62,7 @@ class Registry(Generic[F]):
         return add
 
     def __getitem__(self, name: str) -> Method[F]:
-        if name not in self.methods:
-            close = get_close_matches(str(name), self.methods, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise OptionError(f"no {self.noun} is called {name!r}.{hint} There are: {', '.join(self.methods)}.")
+        check_known(self.noun, name, self.names())
         return self.methods[name]
 
     def __iter__(self) -> Iterator[Method[F]]:
@@ -73,6 +70,14 @@ class Registry(Generic[F]):
 
     def names(self) -> tuple[str, ...]:
         return tuple(self.methods)
+
+
+def check_known(noun: str, name: str, known: Sequence[str]) -> None:
+    """Raises OptionError for a name that is not known, with the closest one that is."""
+    if name not in known:
+        close = get_close_matches(str(name), known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise OptionError(f"no {noun} is called {name!r}.{hint} There are: {', '.join(known)}.")
 
 
 FAMILIES: list[Registry[Any]] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from critpath.errors import NumericalError
+from critpath.errors import ModelError, NumericalError
 from critpath.network import ModelInput, Network, Rule, Run, gradients_on
 from critpath.neurons import NeuronSpace
 from critpath.targets import Target, TargetLike, as_target
@@ -41,6 +41,8 @@ def respond(net: Network, x: ModelInput, target: TargetLike = None, graph: bool 
 
     Raises TargetError where the target is not in the output, NumericalError where it is not finite.
     """
+    if not isinstance(net, Network):
+        raise ModelError(f"the first argument is {type(net).__name__}; wrap the model: net = Network(model)")
     run = net.run(x, graph=graph)
     with gradients_on():
         settled = as_target(target).fixed(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -71,12 +72,16 @@ def _write(
 def _read(
     path: str | os.PathLike[str], kind: str, network: NeuronSpace | None
 ) -> tuple[NeuronSpace, list[Tensor], dict[str, Any]]:
+    if os.path.isdir(path):
+        raise StorageError(f"cannot read {os.fspath(path)}: it is a folder, name a file in it")
     try:
         with safe_open(path, framework="pt") as file:
             header = _header(path, file.metadata(), kind)
             space = _space(header)
             if network is not None:
                 _check_same(path, space, network)
+            if kind == "pathway":
+                header |= {"batch": operator.index(header["batch"]), "requested": header["requested"]}
             return space, [file.get_tensor(f"{i}") for i in range(len(space))], header
     except (OSError, SafetensorError) as error:
         raise StorageError(f"cannot read {os.fspath(path)}: {error}") from error

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -219,16 +220,21 @@ def _settled(classes: Classes, run: Run) -> Tensor:
         raise TargetError(f"{len(given)} target classes for {run.batch} samples; give one class, or one for each")
     count = scores.shape[1]
     if ((given < 0) | (given >= count)).any():
-        raise TargetError(f"target class {given.tolist()[:8]} is out of range: the model has {count}, 0 to {count - 1}")
+        named = sorted(set(given.tolist()))[:8]
+        raise TargetError(f"target class {named} is out of range: the model has {count}, 0 to {count - 1}")
     return given
 
 
 def _as_integers(classes: Any) -> Tensor:
+    if isinstance(classes, np.ndarray):
+        classes = torch.from_numpy(classes)
     if isinstance(classes, Tensor):
         if classes.is_floating_point() or classes.dtype == torch.bool or classes.dim() > 1:
             raise TargetError(f"target classes are integers [batch], got {classes.dtype} {list(classes.shape)}")
         return classes.long()
     try:
+        if isinstance(classes, bool):
+            raise TypeError
         if isinstance(classes, Sequence):
             return torch.tensor([operator.index(c) for c in classes], dtype=torch.long)
         return torch.tensor(operator.index(classes))

@@ -25,7 +25,7 @@ class Reaching:
 def reaches_input(response: Response, scores: NeuronValues, sparsity: float, scope: str = "network") -> bool:
     """Whether any gradient gets from the response to the input through kept neurons alone (batch of one)."""
     keep = select(scores, sparsity, scope).keep
-    gradients = response.run.input_gradients(response.value, keep=keep, keep_graph=True)
+    gradients = response.run.input_gradients(response.value, keep=keep)
     return any(bool(g.any()) for g in gradients if g is not None)
 
 

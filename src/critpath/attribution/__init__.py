@@ -32,8 +32,8 @@ def attribute(
     target
         As in ``score``.
     options
-        ``pathway``, or ``sparsity``, ``method`` and ``scope`` to find one, for methods that go along a
-        pathway; see each method.
+        For methods that go along a pathway: ``pathway``, or ``sparsity``, ``finder`` (a name as in
+        ``find_pathway``) and ``scope`` to find one.
 
     Raises OptionError, TargetError, InputError (also where no input is floating point), NumericalError.
     """

@@ -8,13 +8,10 @@ from critpath.response import Response
 from critpath.selection import find_in_response
 
 
-def pathway_or_found(
-    response: Response, pathway: Pathway | None, sparsity: float, method: str, scope: str, **options: bool
-) -> Pathway:
-    """``pathway``, or the one of ``method`` on this response. Raises MismatchError where it does not fit."""
+def pathway_or_found(response: Response, pathway: Pathway | None, sparsity: float, finder: str, scope: str) -> Pathway:
+    """``pathway``, or the one of ``finder`` on this response. Raises MismatchError where it does not fit."""
     if pathway is None:
-        extra = {"scope": scope, **options}
-        return find_in_response(response, method, sparsity, **extra)
+        return find_in_response(response, finder, sparsity, scope=scope)
     if difference := response.space.difference(pathway.space):
         raise MismatchError(f"the pathway is of another network or input shape: network against pathway, {difference}")
     if pathway.batch != response.run.batch:

@@ -7,6 +7,6 @@ from critpath.response import Response
 
 
 @ATTRIBUTIONS.register("gradient", forwards=1, backwards=1, copies=0)
-def gradient(response: Response, *, keep_graph: bool = False) -> InputMaps:
+def gradient(response: Response) -> InputMaps:
     """∇_x Φ(x), signed, in units of response per unit of input."""
-    return response.run.input_gradients(response.value, keep_graph=keep_graph)
+    return response.run.input_gradients(response.value)

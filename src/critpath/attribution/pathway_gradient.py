@@ -14,16 +14,15 @@ def pathway_gradient(
     *,
     pathway: Pathway | None = None,
     sparsity: float = 0.9,
-    method: str = "taylor",
+    finder: str = "taylor",
     scope: str = "network",
-    keep_graph: bool = False,
 ) -> InputMaps:
     """∇_x Φ(x; e): neurons off the pathway are constants, equal to their values on x.
 
     The forward pass is that of the unmodified network, so no value changes; on the way back the gradient is
     multiplied by the pathway at every site, which is out = e a + (1 - e) stopgrad(a). One forward, one
     backward for the scores, one for the map. Critical-pathways paper, section 3.1 (frozen), not the released
-    code (zeroed: ``prunegrad``). Without ``pathway`` the one of ``method`` at ``sparsity`` and ``scope``.
+    code (zeroed: ``prunegrad``). Without ``pathway`` the one of ``finder`` at ``sparsity`` and ``scope``.
     """
-    path = pathway_or_found(response, pathway, sparsity, method, scope, keep_graph=True)
-    return response.run.input_gradients(response.value, keep=path.keep, keep_graph=keep_graph)
+    path = pathway_or_found(response, pathway, sparsity, finder, scope)
+    return response.run.input_gradients(response.value, keep=path.keep)

@@ -14,15 +14,15 @@ def prunegrad(
     *,
     pathway: Pathway | None = None,
     sparsity: float = 0.9,
-    method: str = "taylor",
+    finder: str = "taylor",
     scope: str = "network",
 ) -> InputMaps:
     """∇_x f_p(x): neurons off the pathway are set to zero, and the pruned network is run itself.
 
-    PruneGrad, section 3.2. The class stays that of the unmodified network, even if the pruned one predicts
+    PruneGrad, section 3.1. The class stays that of the unmodified network, even if the pruned one predicts
     another. Zeroing moves what lies above, so pathway neurons may die: the local linearity of the frozen
-    network is not promised here. Without ``pathway`` the one of ``method`` at ``sparsity`` and ``scope``.
+    network is not promised here. Without ``pathway`` the one of ``finder`` at ``sparsity`` and ``scope``.
     """
-    path = pathway_or_found(response, pathway, sparsity, method, scope)
+    path = pathway_or_found(response, pathway, sparsity, finder, scope)
     pruned = response.rerun(lambda site, a: a * path.keep[site.name])
     return pruned.run.input_gradients(pruned.value)

@@ -40,7 +40,7 @@ def score(
 
 
 def score_response(response: Response, method: str, **options: Any) -> NeuronValues:
-    """``score`` on a run that was already made; ``keep_graph=True`` leaves it fit for more passes."""
+    """``score`` on a run that was already made."""
     scores = CONTRIBUTIONS[method].function(response, **options)
     _check_not_constant(scores, method)
     return scores

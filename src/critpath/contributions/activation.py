@@ -11,7 +11,7 @@ from critpath.response import Response
 
 
 @CONTRIBUTIONS.register("activation", forwards=1, backwards=0, zero_if_dead=True)
-def activation(response: Response, *, keep_graph: bool = False) -> NeuronValues:
+def activation(response: Response) -> NeuronValues:
     """c = a, whatever the target: how strongly a neuron fires, not what it does to the response."""
     return response.run.values().map(_copy)
 

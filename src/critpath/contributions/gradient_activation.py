@@ -9,10 +9,10 @@ from critpath.response import Response
 
 
 @CONTRIBUTIONS.register("gradient_activation", forwards=1, backwards=1, zero_if_dead=True)
-def gradient_activation(response: Response, *, keep_graph: bool = False) -> NeuronValues:
+def gradient_activation(response: Response) -> NeuronValues:
     """c = y dF/dy at the input, signed (section 4 of the conductance paper, at α = 1).
 
     The same quantity as ``taylor`` under its other name; both are kept so that either paper's tables read
     as printed.
     """
-    return taylor(response, keep_graph=keep_graph)
+    return taylor(response)

@@ -1,5 +1,5 @@
 """All of it for one input: scores, pathway, maps, controls, and the page that shows them."""
 
-from critpath.explanation.explain import SPARSITIES, Explanation, Progress, explain
+from critpath.explanation.explain import SPARSITIES, Explanation, Progress, check_options, explain
 
-__all__ = ["SPARSITIES", "Explanation", "Progress", "explain"]
+__all__ = ["SPARSITIES", "Explanation", "Progress", "check_options", "explain"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from critpath.analysis import find_reach
@@ -20,12 +21,12 @@ from critpath.explanation.views import as_map, as_picture, leading, scalar
 from critpath.network import ModelInput, Network, batch_size
 from critpath.neurons import NeuronValues
 from critpath.pathway import Pathway
+from critpath.registry import check_known
 from critpath.report import Content, Reach, embed, render, save
 from critpath.report.content import Picture
 from critpath.report.data import script_json
 from critpath.response import Response, respond
-from critpath.selection import check_sparsity
-from critpath.selection.ranking import SCOPES
+from critpath.selection import check_scope, check_sparsity
 from critpath.targets import TargetLike
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -109,14 +110,15 @@ def explain(
     Raises InputError (more than one sample, integers only), and what ``score`` and ``select`` raise.
     """
     start = time.perf_counter()
-    _check(x, method, sparsity, scope, top, draws)
+    sparsities = sorted({*sparsities, sparsity})
+    check_options(method, sparsities, scope, seed)
+    _check(x, top, draws, picture)
     tell = progress or (lambda words: None)
     tell("scores")
     response = respond(net, x, target)
-    plain = leading(response.run.input_gradients(response.value, keep_graph=True))
-    options = {"keep_graph": True} if "keep_graph" in CONTRIBUTIONS[method].options() else {}
-    scores = score_response(response, method, **options)
-    levels = _levels(response, scores, sorted({*sparsities, sparsity}), scope, draws, seed, tell)
+    plain = leading(response.run.input_gradients(response.value))
+    scores = score_response(response, method)
+    levels = _levels(response, scores, sparsities, scope, draws, seed, tell)
     main = next(i for i, level in enumerate(levels) if level.shown.requested == sparsity)
     rows = site_rows(response, scores, levels[main].pathway)
     tell("top neurons and channels")
@@ -132,7 +134,7 @@ def explain(
         target=facts.target_name(response.target, classes),
         response=scalar(response),
         predictions=facts.predictions(response, classes),
-        picture=picture if picture is not None else as_picture(leading(response.run.inputs)),
+        picture=np.asarray(picture) if picture is not None else as_picture(leading(response.run.inputs)),
         plain=as_map(plain),
         levels=tuple(level.shown for level in levels),
         main_level=main,
@@ -164,12 +166,21 @@ def _levels(
     return found
 
 
-def _check(x: ModelInput, method: str, sparsity: float, scope: str, top: int, draws: int) -> None:
-    CONTRIBUTIONS[method]
-    check_sparsity(sparsity)
-    if scope not in SCOPES:
-        raise OptionError(f"the scope is {scope!r}; it is one of {', '.join(SCOPES)}")
+def check_options(method: str, sparsities: Iterable[float], scope: str, seed: int = 0) -> None:
+    """Raises OptionError for what ``explain`` would refuse; quick, so that it can come before loading a model."""
+    check_known("contribution (explain ranks neurons by one)", method, CONTRIBUTIONS.names())
+    for sparsity in sparsities:
+        check_sparsity(sparsity)
+    check_scope(scope)
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"the seed is {seed}; it is an integer from 0 to 2**63 - 1")
+
+
+def _check(x: ModelInput, top: int, draws: int, picture: Picture | None) -> None:
     if top < 0 or draws < 0:
         raise OptionError(f"top is {top} and draws is {draws}; neither can be negative")
     if (samples := batch_size(x)) != 1:
         raise InputError(f"explain takes one input, a batch of one, got {samples}: call it for x[i:i+1] in turn")
+    if picture is not None and (np.asarray(picture).dtype != np.uint8 or np.asarray(picture).ndim not in (2, 3)):
+        shape, kind = np.asarray(picture).shape, np.asarray(picture).dtype
+        raise InputError(f"the picture is {list(shape)} of {kind}; give [height, width, 3] of uint8")

@@ -29,7 +29,7 @@ class Level:
 def level_at(response: Response, scores: NeuronValues, sparsity: float, scope: str, draws: int, seed: int) -> Level:
     """Select the pathway, take its gradient, and run it alone beside random sets of its size."""
     pathway = select(scores, sparsity, scope)
-    gradient = leading(response.run.input_gradients(response.value, keep=pathway.keep, keep_graph=True))
+    gradient = leading(response.run.input_gradients(response.value, keep=pathway.keep))
     shown = SparsityLevel(
         requested=sparsity,
         realised=float(pathway.sparsity[0]),

@@ -69,7 +69,7 @@ def _where(response: Response, scores: NeuronValues, site: Site, mask: Tensor) -
     weights = torch.where(mask & (held != 0), scores[site.name] / held, 0.0).to(held.dtype)
     with gradients_on():
         unit = rows(response.run.activation(site.name) * weights).sum(dim=1)
-    return as_map(leading(response.run.input_gradients(unit, keep_graph=True)))
+    return as_map(leading(response.run.input_gradients(unit)))
 
 
 def _total(scores: NeuronValues) -> float:

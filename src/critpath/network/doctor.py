@@ -260,4 +260,4 @@ def _site_line(report: SiteReport, width: int) -> str:
 
 def _prediction_line(row: Prediction) -> str:
     passes = f"{row.forwards} forward, {row.backwards} backward"
-    return f"{row.family:<12} {row.method:<20} {passes:<24} {row.seconds:7.2f} s  {row.peak_bytes / 2**20:8.0f} MiB"
+    return f"{row.family:<18} {row.method:<20} {passes:<21} {row.seconds:7.2f} s  {row.peak_bytes / 2**20:8.0f} MiB"

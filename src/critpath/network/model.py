@@ -46,7 +46,7 @@ class Network:
     Parameters
     ----------
     model
-        Any ``nn.Module`` in eval mode. A ``torch.compile``d model is run uncompiled; ``DataParallel`` and
+        Any ``nn.Module`` in eval mode. A model compiled with ``torch.compile`` is run uncompiled; ``DataParallel`` and
         ``DistributedDataParallel`` are unwrapped.
     only
         Patterns (``fnmatch``) of site names; calls that match none are no sites.
@@ -205,7 +205,11 @@ class Network:
 
     def _failure(self, error: Exception, x: ModelInput) -> str:
         first = next(self.model.parameters(), None)
-        kept = f"; its parameters are {first.dtype} on {first.device}" if first is not None else ""
+        kept = (
+            f"; its parameters are {str(first.dtype).removeprefix('torch.')} on {first.device}"
+            if first is not None
+            else ""
+        )
         return (
             f"{type(self.model).__name__} cannot run this input: {type(error).__name__}: {error}. "
             f"The input was {describe(x)}{kept}."

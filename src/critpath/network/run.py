@@ -24,8 +24,8 @@ class Run:
     """One forward pass: the model's output, its neurons' activations, and the graph that joins them.
 
     ``inputs`` are the floating-point inputs, as leaves of the graph (None for integer ones); ``seeds``
-    are what stands in for them where tokens enter. Several backward passes may be made as long as
-    ``keep_graph`` is given to all but the last.
+    are what stands in for them where tokens enter. Any number of backward passes may be made; the graph
+    lives as long as the run does.
     """
 
     space: NeuronSpace
@@ -45,7 +45,7 @@ class Run:
         position = self.space.position(site)
         return self._samples(position, self.activations[position])
 
-    def read(self, response: Tensor, function: SiteFunction, keep_graph: bool = False) -> NeuronValues:
+    def read(self, response: Tensor, function: SiteFunction) -> NeuronValues:
         """``function(a, dresponse/da)`` at every site, in one backward pass.
 
         ``response`` is [batch], one scalar per sample. Values are at least float32. A site that the
@@ -57,14 +57,12 @@ class Run:
             activation = self._samples(position, self.activations[position].detach())
             found[position] = function(wide(activation), wide(self._samples(position, gradient)))
 
-        self._backward(response, at_site, keep_graph)
+        self._backward(response, at_site)
         values = [f if f is not None else self._zeros(i) for i, f in enumerate(found)]
         self._check(values)
         return NeuronValues(self.space, tuple(values))
 
-    def input_gradients(
-        self, response: Tensor, keep: NeuronValues | None = None, keep_graph: bool = False
-    ) -> tuple[Tensor | None, ...]:
+    def input_gradients(self, response: Tensor, keep: NeuronValues | None = None) -> tuple[Tensor | None, ...]:
         """dresponse/dinput for every input, None for integer ones; each is shaped like its input.
 
         ``keep`` are booleans: the gradient stops at every neuron that is not kept, which so acts as a constant.
@@ -75,7 +73,7 @@ class Run:
                 return None
             return gradient * self.layouts[position].from_samples(keep.tensors[position])
 
-        gradients = self._backward(response, at_site if keep is not None else None, keep_graph)
+        gradients = self._backward(response, at_site if keep is not None else None)
         for gradient in gradients:
             if gradient is not None and not all_finite(gradient):
                 raise NumericalError(
@@ -84,7 +82,7 @@ class Run:
                 )
         return gradients
 
-    def _backward(self, response: Tensor, at_site: AtSite | None, keep_graph: bool) -> tuple[Tensor | None, ...]:
+    def _backward(self, response: Tensor, at_site: AtSite | None) -> tuple[Tensor | None, ...]:
         leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
         if not response.requires_grad:
             raise NumericalError(
@@ -93,7 +91,7 @@ class Run:
             )
         with self._hooks(at_site):
             found = torch.autograd.grad(
-                response, leaves, torch.ones_like(response), retain_graph=keep_graph, allow_unused=True
+                response, leaves, torch.ones_like(response), retain_graph=True, allow_unused=True
             )
         gradients = iter(found)
         return tuple(None if leaf is None else _or_zeros(next(gradients), leaf) for leaf in self.inputs)

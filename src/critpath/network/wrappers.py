@@ -53,7 +53,7 @@ def check_mode(modules: Modules, allow_training: bool) -> None:
     training = [name or type(module).__name__ for name, module in modules.items() if module.training]
     if training:
         raise TrainingModeError(
-            f"{len(training)} modules are in training mode ({', '.join(training[:3])}{', …' * (len(training) > 3)}): "
+            f"the model or a part of it is in training mode ({', '.join(training[:3])}{', …' * (len(training) > 3)}): "
             "dropout and batch statistics would make the response random. Call model.eval() first, or ask for it "
             "with Network(model, allow_training=True)."
         )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from critpath.contributions import CONTRIBUTIONS, score_response
 from critpath.network import ModelInput, Network
 from critpath.pathway import Pathway
+from critpath.registry import check_known
 from critpath.response import Response, respond
 from critpath.selection.controls import random_pathway, random_within
 from critpath.selection.family import FINDERS
-from critpath.selection.ranking import check_sparsity, kept_count, select
+from critpath.selection.ranking import check_scope, check_sparsity, kept_count, select
 from critpath.targets import TargetLike
 
 __all__ = [
     "FINDERS",
+    "check_finder",
+    "check_scope",
     "check_sparsity",
     "find_in_response",
     "find_pathway",
@@ -41,19 +45,29 @@ def find_pathway(
     TargetError, InputError, NumericalError.
     """
     check_sparsity(sparsity)
-    if method in CONTRIBUTIONS.names():
-        CONTRIBUTIONS[method].check_options({k: v for k, v in options.items() if k != "scope"})
-    else:
-        FINDERS[method].check_options(options)
+    check_finder(method, options)
     return find_in_response(respond(net, x, target), method, sparsity, **options)
 
 
-def find_in_response(response: Response, method: str, sparsity: float, **options: Any) -> Pathway:
-    """``find_pathway`` on a run that was already made."""
-    if method not in CONTRIBUTIONS.names():
-        return FINDERS[method].function(response, sparsity, **options)
-    scope = options.pop("scope", "network")
-    return select(score_response(response, method, **options), sparsity, scope)
+def check_finder(method: str, options: Mapping[str, object]) -> None:
+    """Raises OptionError for a finder that is unknown, or an option that it does not take."""
+    check_known("finder", method, finder_names())
+    if method in FINDERS.names():
+        FINDERS[method].check_options(options)
+        return
+    check_scope(str(options.get("scope", "network")))
+    CONTRIBUTIONS[method].check_options({k: v for k, v in options.items() if k != "scope"})
+
+
+def find_in_response(
+    response: Response, method: str, sparsity: float, scope: str = "network", **options: Any
+) -> Pathway:
+    """``find_pathway`` on a run that was already made. A finder that knows no scope goes without."""
+    if method in CONTRIBUTIONS.names():
+        return select(score_response(response, method, **options), sparsity, scope)
+    check_finder(method, options)
+    scoped = {"scope": scope} if "scope" in FINDERS[method].options() else {}
+    return FINDERS[method].function(response, sparsity, **scoped, **options)
 
 
 def finder_names() -> tuple[str, ...]:

@@ -34,8 +34,7 @@ def select(scores: NeuronValues, sparsity: float = 0.9, scope: str = "network") 
     Raises OptionError, and NumericalError for scores that are not finite.
     """
     check_sparsity(sparsity)
-    if scope not in SCOPES:
-        raise OptionError(f"the scope is {scope!r}; it is one of {', '.join(SCOPES)}")
+    check_scope(scope)
     kept = tuple(torch.empty(t.shape, dtype=torch.bool, device=t.device) for t in scores.tensors)
     for i in range(scores.batch):
         SCOPES[scope](scores.space, [wide(t[i]) for t in scores.tensors], sparsity, [keep[i] for keep in kept])
@@ -51,6 +50,12 @@ def check_sparsity(sparsity: float) -> None:
     """Raises OptionError unless the sparsity is in [0, 1)."""
     if not isinstance(sparsity, int | float) or not isfinite(sparsity) or not 0 <= sparsity < 1:
         raise OptionError(f"sparsity is {sparsity!r}; it is the share of neurons left out, at least 0 and below 1")
+
+
+def check_scope(scope: str) -> None:
+    """Raises OptionError for a scope that is unknown."""
+    if scope not in SCOPES:
+        raise OptionError(f"the scope is {scope!r}; it is one of {', '.join(SCOPES)}")
 
 
 def _over_network(space: NeuronSpace, scores: Sequence[Tensor], sparsity: float, kept: Sequence[Tensor]) -> None:

@@ -103,7 +103,9 @@ def _reach(part: Tensor, keep: Tensor, low: float, high: float) -> _Reached:
     torch.logical_and(magnitude >= low, magnitude > 0, out=keep)
     over = magnitude > high
     positions = (over ^ keep).nonzero().flatten()
-    return _Reached(int(torch.count_nonzero(over)), float(magnitude.max()) if len(part) else 0.0, positions, magnitude[positions])
+    return _Reached(
+        int(torch.count_nonzero(over)), float(magnitude.max()) if len(part) else 0.0, positions, magnitude[positions]
+    )
 
 
 def _reach_in_cache(part: Array, keep: Array, low: float, high: float) -> _Reached:

@@ -125,5 +125,5 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise OptionError(f"The device {name!r} cannot be used here: {reason} Use 'cpu'.") from error
+        raise OptionError(f"The device {name!r} cannot be used here: {reason.rstrip(chr(46))}. Use 'cpu'.") from error
     return device
