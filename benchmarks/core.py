@@ -10,6 +10,7 @@ high-water mark of resident memory (or of the CUDA allocator) above what it was 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import platform
 import statistics
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,15 +79,15 @@ def times(model: nn.Module, x: Tensor, rounds: int, device: str) -> dict[str, fl
 
 
 def peak_bytes(name: str, batch: int, case: str, device: str) -> int:
-    """Memory of one call in a process of its own."""
+    """Memory of one call in a process of its own, the median of three."""
     command = [sys.executable, __file__, "--peak", name, str(batch), case, "--device", device]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1])
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
+    return int(statistics.median(int(done.stdout.split()[-1]) for done in runs))
 
 
 def measure_peak(name: str, batch: int, case: str, device: str) -> int:
     model, x = build(name, device), torch.randn(batch, 3, 224, 224, device=device)
-    warm = torch.randn(1, 3, 64, 64, device=device) if name != "vgg16" else x[:1]
+    warm = torch.randn(1, 3, 64, 64, device=device)
     net = cp.Network(model)
     plain(model, warm), cp.attribute(net, warm, "pathway_gradient")
     calls = {
@@ -99,6 +101,7 @@ def measure_peak(name: str, batch: int, case: str, device: str) -> int:
         before = torch.cuda.memory_allocated()
         calls[case]()
         return torch.cuda.max_memory_allocated() - before
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     calls[case]()
@@ -110,7 +113,7 @@ def _status(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
-def run(device: str, rounds: int) -> dict[str, object]:
+def run(device: str, rounds: int) -> dict[str, Any]:
     rows = []
     for name in MODELS:
         model = build(name, device)
@@ -140,6 +143,19 @@ def machine(device: str) -> dict[str, object]:
     }  # fmt: skip
 
 
+def markdown(results: dict[str, Any]) -> str:
+    """The results as the table that the README shows."""
+    limits = results["limits"]
+    columns = ("taylor", "selection", "pathway_gradient", "peak_ratio")
+    head = f"| model, batch | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}\n"
+    wanted = f"| wanted, at most | {' | '.join(f'{limits[c]:.2f}' for c in columns)} |\n"
+    rows = (
+        f"| {row['model']}, {row['batch']} | {' | '.join(f'{row[c]:.2f}' for c in columns)} |\n"
+        for row in results["rows"]
+    )
+    return head + "".join(rows) + wanted
+
+
 def _line(row: dict[str, object]) -> str:
     numbers = (f"{key} {value:.3f}" for key, value in row.items() if isinstance(value, float))
     return f"{row['model']} batch {row['batch']}: {', '.join(numbers)}"
@@ -160,6 +176,7 @@ def main() -> None:
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(results, indent=2) + "\n")
+    print(markdown(results))
 
 
 if __name__ == "__main__":
