@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from critpath.zoo import import_torchvision
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -16,7 +18,11 @@ def _assets() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Workers that run side by side get one thread each."""
+    """Workers that run side by side get one thread each; torchvision is imported as critpath does it.
+
+    Libraries that import it themselves (transformers, timm) then find one that works beside any torch build.
+    """
+    import_torchvision()
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 

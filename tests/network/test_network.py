@@ -258,6 +258,35 @@ def test_torchscript_is_refused_with_the_reason() -> None:
         cp.Network(scripted)
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_gradient_checkpointing_is_refused_or_left_out(reentrant: bool) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    class Saving(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.out = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, t: Tensor) -> Tensor:
+            return self.out(F.relu(checkpoint(lambda z: torch.tanh(self.one(z)), t, use_reentrant=reentrant)))
+
+    net = cp.Network(Saving().double().eval())
+    if reentrant:  # its inside runs without gradients, and is no site
+        found = net.doctor(x(2, 4))
+        assert [r.site.name for r in found.sites] == ["#0"]
+        assert any("gradients are off" in reason for _, reason in found.not_covered)
+    else:
+        with pytest.raises(errors.UnsupportedModelError, match="#0 is called inside gradient checkpointing"):
+            net.sites(x(2, 4))
+
+
+def test_the_callers_own_saved_tensor_hooks_do_not_matter() -> None:
+    case = case_of("reused")
+    expected = cp.score(cp.Network(case.model), case.x).flatten()
+    with torch.autograd.graph.save_on_cpu():
+        assert torch.equal(cp.score(cp.Network(case.model), case.x).flatten(), expected)
+
+
 def test_other_wrong_models() -> None:
     with pytest.raises(errors.ModelError, match=r"nn\.Module is needed, got function"):
         cp.Network(lambda t: t)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
+from critpath.errors import UnsupportedModelError
 from critpath.network.activations import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -26,6 +27,10 @@ from critpath.network.activations import (
 from critpath.network.state import Modules
 
 GRADIENTS_OFF = "called where gradients are off (a custom autograd.Function, or no_grad in the model)"
+CHECKPOINTED = (
+    "is called inside gradient checkpointing, which runs it again, unobserved, on the way back: switch that "
+    "off (model.gradient_checkpointing_disable() in transformers, memory_efficient=False in torchvision's DenseNet)"
+)
 INDEPENDENT = "does not depend on the input"
 
 
@@ -81,6 +86,7 @@ class Observer(TorchFunctionMode):
         self._running: list[tuple[str, nn.Module]] = []
         self._counts: Counter[str] = Counter()
         self._muted = 0
+        self._outer_hooks: object = None
         self._channels_last = True
 
     @contextmanager
@@ -96,6 +102,7 @@ class Observer(TorchFunctionMode):
         def after(module: nn.Module, args: object, output: Any) -> Any:
             return self._left(names[module], module, output) if module in names else None
 
+        self._outer_hooks = _saved_tensor_hooks()
         with ExitStack() as stack:
             stack.callback(register_module_forward_pre_hook(before).remove)
             stack.callback(register_module_forward_hook(after, always_call=True).remove)
@@ -168,6 +175,8 @@ class Observer(TorchFunctionMode):
     def _pass_on(self, kind: Kind, output: Tensor, in_place: bool) -> Tensor:
         """Record the call under its name and return what the model goes on with."""
         name = self._name()
+        if _saved_tensor_hooks() != self._outer_hooks:
+            raise UnsupportedModelError(f"{name} {CHECKPOINTED}")
         self._counts[self._running[-1][0]] += 1
         if not output.requires_grad:
             if not self._seed_sites or output.dim() < 2:
@@ -216,6 +225,11 @@ class Observer(TorchFunctionMode):
         seed = tensor.detach().requires_grad_()
         self.seeds.append(seed)
         return seed.clone()
+
+
+def _saved_tensor_hooks() -> object:
+    """What is done with tensors that autograd saves; torch.utils.checkpoint puts in hooks of its own."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)
 
 
 def _plain_name(name: str) -> str:
