@@ -110,3 +110,19 @@ def test_groups_follow_the_first_part_of_the_names() -> None:
     assert [group.name for group in groups] == ["relu", "layer1", "layer2", "layer3", "layer4"]
     assert sum(group.sites for group in groups) == 49
     assert charts.groups(make_content(1).sites) == ()
+
+
+def test_a_small_spot_is_framed_and_a_spread_map_is_not() -> None:
+    values = np.zeros((100, 200), np.float32)
+    assert figures.spot(values) is None
+    values[10:14, 150:154] = 3.0
+    found = figures.spot(values)
+    assert found == figures.Spot(left=67.0, top=3.0, width=18.0, height=18.0)
+    values[90, 10] = 0.1  # dim: no part of it
+    assert figures.spot(values) == found
+    values[90, 10] = 3.0
+    assert figures.spot(values) is None
+    corner = np.zeros((10, 10), np.float32)
+    corner[0, 0] = 1.0
+    assert figures.spot(corner) == figures.Spot(left=0.0, top=0.0, width=18.0, height=18.0)
+    assert figures.spot(np.ones(5, np.float32)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
 
@@ -43,6 +44,30 @@ def unit_scale(values: Map) -> Map:
     clean = np.clip(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), 0, None)
     top = np.percentile(clean, PERCENTILE) or clean.max(initial=0)
     return np.asarray(np.clip(clean / top, 0, 1) if top else clean, np.float32)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A frame around the little part of a map that is not dark, in percent of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def spot(values: Map, smallest: float = 18.0, largest: float = 40.0) -> Spot | None:
+    """Where a map is concentrated, at least ``smallest`` percent wide; None where it is spread out or dark."""
+    bright = np.argwhere(np.nan_to_num(values) > 0.1 * np.nan_to_num(values).max(initial=0))
+    if values.ndim != 2 or not len(bright):
+        return None
+    extent = np.array(values.shape)
+    middle = 100 * (bright.min(axis=0) + bright.max(axis=0) + 1) / 2 / extent
+    size = np.maximum(100 * (np.ptp(bright, axis=0) + 1) / extent, smallest)
+    if size.max() > largest:
+        return None
+    top, left = np.clip(middle - size / 2, 0, 100 - size)
+    return Spot(*(round(float(v), 1) for v in (left, top, size[1], size[0])))
 
 
 def map_uri(values: Map, side: int) -> str:

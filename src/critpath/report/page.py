@@ -59,6 +59,7 @@ class UnitView:
 
     unit: TopUnit
     shown: Shown
+    spot: figures.Spot | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,9 @@ def _level(level: SparsityLevel, response: float, side: int) -> LevelView:
 
 def _unit(unit: TopUnit) -> UnitView:
     seen = bool(np.any(np.nan_to_num(unit.where) > 0))
-    return UnitView(unit, _shown(unit.where, STRIP_SIDE, features=4) if seen else Shown())
+    if not seen:
+        return UnitView(unit, Shown())
+    return UnitView(unit, _shown(unit.where, STRIP_SIDE, features=4), figures.spot(unit.where))
 
 
 def _shown(values: Map, side: int, features: int = FEATURES) -> Shown:
