@@ -78,7 +78,7 @@ def _model_options(command: Command) -> Command:
     show_default=True,
     help="Of the random sets that are compared with.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Report file; a folder for several images.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Report (.html), or a folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON; write a report only with -o.")
 @click.option("--demo", is_flag=True, help="Explain the photograph that comes with critpath[demo].")
 @_model_options
@@ -188,8 +188,8 @@ def _explain_one(
 
     if loaded.preprocess is None:
         raise OptionError(
-            f"{loaded.name} comes without its preprocessing: let the function return (model, Preprocess(...)), "
-            "from critpath.zoo"
+            f"{loaded.name} comes without its preprocessing: let the function return (model, Preprocess(resize=256, "
+            "crop=224)), with critpath.zoo.Preprocess"
         )
     image = read_image(file)
     return explain(

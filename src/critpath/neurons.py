@@ -82,7 +82,7 @@ class NeuronSpace:
     def position(self, name: str) -> int:
         """Index of a site by its name. Raises MismatchError for a name that is not here."""
         if name not in self._positions:
-            close = get_close_matches(name, self.names, n=3)
+            close = get_close_matches(str(name), self.names, n=3)
             hint = f"; near it are {', '.join(close)}" if close else ""
             raise MismatchError(f"no site is called {name!r} among the {len(self)} sites{hint}")
         return self._positions[name]

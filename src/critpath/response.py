@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from critpath.errors import ModelError, NumericalError
+from critpath.errors import MismatchError, ModelError, NumericalError
 from critpath.network import ModelInput, Network, Rule, Run, gradients_on
-from critpath.neurons import NeuronSpace
+from critpath.neurons import NeuronSpace, Site
+from critpath.pathway import Pathway
 from critpath.targets import Target, TargetLike, as_target
 
 
@@ -34,6 +35,19 @@ class Response:
     def rerun(self, rule: Rule | None = None, graph: bool = True) -> Response:
         """The same response of the network whose activations are rewritten by ``rule``."""
         return _response(self.net, self.x, self.net.run(self.x, rule, graph), self.target)
+
+    def pruned(self, pathway: Pathway, graph: bool = True) -> Response:
+        """The response when only the pathway's neurons act, the others set to zero, all above recomputed.
+
+        Raises MismatchError where that makes the network call sites that the pathway does not know.
+        """
+
+        def rule(site: Site, a: Tensor) -> Tensor:
+            if site.name not in pathway.space:
+                raise MismatchError(f"pruning made the network take another way: it called {site.name}")
+            return a * pathway.keep[site.name].to(a.device)
+
+        return self.rerun(rule, graph)
 
 
 def respond(net: Network, x: ModelInput, target: TargetLike = None, graph: bool = True) -> Response:

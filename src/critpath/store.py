@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from critpath.errors import MismatchError, StorageError
+from critpath.errors import MismatchError, OptionError, StorageError
 from critpath.files import write_whole
 from critpath.neurons import NeuronSpace, NeuronValues, Site
 from critpath.pathway import Pathway
@@ -72,6 +72,8 @@ def _write(
 def _read(
     path: str | os.PathLike[str], kind: str, network: NeuronSpace | None
 ) -> tuple[NeuronSpace, list[Tensor], dict[str, Any]]:
+    if network is not None and not isinstance(network, NeuronSpace):
+        raise OptionError(f"network= takes the sites to compare with, net.sites(x), not {type(network).__name__}")
     if os.path.isdir(path):
         raise StorageError(f"cannot read {os.fspath(path)}: it is a folder, name a file in it")
     try:

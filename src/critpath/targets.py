@@ -130,7 +130,10 @@ class Custom(Target):
         return self
 
     def of(self, run: Run) -> Tensor:
-        value = self.function(run.output)
+        try:
+            value = self.function(run.output)
+        except Exception as error:
+            raise TargetError(f"the target function raised {type(error).__name__}: {error}") from error
         if not isinstance(value, Tensor) or value.shape != (run.batch,):
             got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise TargetError(f"the target function must return one scalar per sample, [{run.batch}]; it gave {got}")

@@ -78,7 +78,7 @@ def test_a_convolution_with_as_many_channels_as_samples() -> None:
 def test_an_activation_that_belongs_to_no_sample_is_left_out_with_the_reason() -> None:
     case = case_of("gated")
     diagnosis = cp.Network(case.model).doctor(case.x)
-    assert ("#1", "does not depend on the input") in diagnosis.not_covered
+    assert ("#1", "no gradient reaches it from the input") in diagnosis.not_covered
 
 
 def test_only_and_also() -> None:
@@ -121,7 +121,7 @@ def test_hand_written_activations_of_other_libraries_are_one_site() -> None:
     model = mlp(NewGELUActivation(), nn.Linear(6, 6).double(), QuickGELUActivation())
     space = cp.Network(model).sites(x(2, 4))
     assert space.names == ("1#0", "3#0")
-    assert [site.kind for site in space] == ["module", "module"]
+    assert [site.kind for site in space] == ["NewGELUActivation", "QuickGELUActivation"]
     inside = F.gelu(model[0](x(2, 4)), approximate="tanh")
     assert torch.allclose(cp.Network(model).run(x(2, 4)).values()["1#0"], inside)
 
@@ -186,8 +186,8 @@ def test_a_hugging_face_model_by_keywords() -> None:
     scores = cp.score(net, tokens)
     kinds = {site.name: site.kind for site in scores.space}
     assert kinds == {
-        "bert.encoder.layer.0.intermediate.intermediate_act_fn#0": "module",
-        "bert.encoder.layer.1.intermediate.intermediate_act_fn#0": "module",
+        "bert.encoder.layer.0.intermediate.intermediate_act_fn#0": "GELUActivation",
+        "bert.encoder.layer.1.intermediate.intermediate_act_fn#0": "GELUActivation",
         "bert.pooler.activation#0": "tanh",
     }
     embedded = {"inputs_embeds": model.bert.embeddings.word_embeddings(tokens["input_ids"]).detach(),
@@ -276,7 +276,7 @@ def test_gradient_checkpointing_is_refused_or_left_out(reentrant: bool) -> None:
         assert [r.site.name for r in found.sites] == ["#0"]
         assert any("gradients are off" in reason for _, reason in found.not_covered)
     else:
-        with pytest.raises(errors.UnsupportedModelError, match="#0 is called inside gradient checkpointing"):
+        with pytest.raises(errors.UnsupportedModelError, match="one uses gradient checkpointing"):
             net.sites(x(2, 4))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from critpath.attribution import gradient, pathway_gradient, prunegrad  # noqa: F401  (they register)
 from critpath.attribution.family import ATTRIBUTIONS, InputMaps
-from critpath.errors import InputError
+from critpath.errors import InputError, OptionError
 from critpath.network import ModelInput, Network, map_tensors
 from critpath.response import respond
 from critpath.selection import check_sparsity
@@ -39,6 +39,8 @@ def attribute(
     """
     ATTRIBUTIONS[method].check_options(options)
     check_sparsity(options.get("sparsity", 0))
+    if options.get("pathway") is not None and (extra := {"sparsity", "finder", "scope"} & set(options)):
+        raise OptionError(f"a pathway is given, so {', '.join(sorted(extra))} would go unused: give one or the other")
     response = respond(net, x, target)
     if all(leaf is None for leaf in response.run.inputs):
         raise InputError(

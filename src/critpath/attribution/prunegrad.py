@@ -24,5 +24,5 @@ def prunegrad(
     network is not promised here. Without ``pathway`` the one of ``finder`` at ``sparsity`` and ``scope``.
     """
     path = pathway_or_found(response, pathway, sparsity, finder, scope)
-    pruned = response.rerun(lambda site, a: a * path.keep[site.name])
+    pruned = response.pruned(path)
     return pruned.run.input_gradients(pruned.value)

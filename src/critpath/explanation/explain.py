@@ -15,7 +15,7 @@ from critpath.analysis import find_reach
 from critpath.contributions import CONTRIBUTIONS, score_response
 from critpath.errors import InputError, OptionError
 from critpath.explanation import facts
-from critpath.explanation.levels import Level, level_at, site_rows
+from critpath.explanation.levels import Level, floor, level_at, site_rows
 from critpath.explanation.units import top_channels, top_neurons
 from critpath.explanation.views import as_map, as_picture, leading, scalar
 from critpath.network import ModelInput, Network, batch_size
@@ -145,7 +145,8 @@ def explain(
         coverage=facts.coverage(diagnosis),
         provenance=facts.provenance(response, method, scope, seed, time.perf_counter() - start, notes),
         caveats=facts.caveats(method, diagnosis),
-        warnings=tuple(facts.warnings(levels[main].shown, rows, diagnosis)),
+        warnings=tuple(facts.warnings(levels[main].shown, bool(plain.any()), rows, diagnosis)),
+        floor=floor(response),
     )
     return Explanation(scores, levels[main].pathway, levels[main].gradient, plain, content)
 

@@ -26,7 +26,8 @@ def predictions(response: Response, classes: Sequence[str] | None, count: int = 
         return ()
     if len(scores) < 2:
         return ()
-    shares = scores.softmax(dim=0)
+    ends_in_softmax = bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < 1e-4
+    shares = scores if ends_in_softmax else scores.softmax(dim=0)
     best = shares.topk(min(count, len(shares))).indices.tolist()
     return tuple(Prediction(class_name(i, classes), float(scores[i]), float(shares[i])) for i in best)
 
@@ -124,9 +125,13 @@ def _caveats(method: str, diagnosis: Diagnosis) -> Iterator[str]:
     yield "Every map has its own colour scale, so brightness cannot be compared between maps."
 
 
-def warnings(main: SparsityLevel, rows: Sequence[SiteRow], diagnosis: Diagnosis) -> Iterator[str]:
+def warnings(main: SparsityLevel, gradient: bool, rows: Sequence[SiteRow], diagnosis: Diagnosis) -> Iterator[str]:
     """What a reader must know before trusting the page."""
-    if not main.reaches_input:
+    if not gradient:
+        yield "The plain gradient is zero as well: the response does not change with this input, at any sparsity."
+    elif main.realised == 1:
+        yield f"At sparsity {main.requested:g} no neuron is kept at all: the pathway is empty. Lower the sparsity."
+    elif not main.reaches_input:
         empty = sum(row.density == 0 for row in rows)
         yield (
             f"At sparsity {main.requested:g} the pathway does not reach the input ({empty} sites are empty), so it "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import torch
 from torch import Tensor
 
-from critpath.errors import TargetError
+from critpath.errors import MismatchError, NumericalError, TargetError
 from critpath.explanation.views import as_map, leading, scalar
 from critpath.neurons import NeuronValues, Site
 from critpath.pathway import Pathway
@@ -58,14 +59,28 @@ def _dead(site: Site, response: Response) -> float | None:
 
 
 def _kept(response: Response, pathway: Pathway, draws: int, seed: int) -> Kept:
-    alone = pruned(response, pathway)
-    random = tuple(scalar(pruned(response, random_within(pathway, seed + draw))) for draw in range(draws))
-    return Kept(scalar(alone), random, _keeps_class(response, alone))
+    alone = _alone(response, pathway)
+    random = (_alone(response, random_within(pathway, seed + draw)) for draw in range(draws))
+    kept = None if alone is None else _keeps_class(response, alone)
+    return Kept(_value(alone), tuple(_value(one) for one in random), kept)
 
 
-def pruned(response: Response, pathway: Pathway) -> Response:
-    """The response when only the pathway's neurons act, the others set to zero."""
-    return response.rerun(lambda site, a: a * pathway.keep[site.name], graph=False)
+def floor(response: Response) -> float:
+    """The response when every neuron is zero, NaN where it is not defined."""
+    nothing = response.run.values().map(lambda a: torch.zeros_like(a, dtype=torch.bool))
+    return _value(_alone(response, Pathway(nothing)))
+
+
+def _alone(response: Response, pathway: Pathway) -> Response | None:
+    """The pruned response; None where it is not defined (0 / 0 in an empty layer, another way through the model)."""
+    try:
+        return response.pruned(pathway, graph=False)
+    except (NumericalError, MismatchError):
+        return None
+
+
+def _value(response: Response | None) -> float:
+    return nan if response is None else scalar(response)
 
 
 def _keeps_class(response: Response, alone: Response) -> bool | None:

@@ -25,10 +25,10 @@ def top_neurons(response: Response, scores: NeuronValues, count: int) -> tuple[T
             _neuron_name(site, flat),
             value,
             abs(value) / total,
-            _where(response, scores, site, mask),
+            _where(response, scores, site, _one(site, flat, scores[site.name])),
         )
         for site, flat, value in ranked
-        if (mask := _one(site, flat, scores[site.name])) is not None and value != 0
+        if value != 0
     )
 
 

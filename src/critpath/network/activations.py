@@ -81,6 +81,7 @@ _BY_ARGUMENTS: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Kind | Non
     "hardtanh": _hardtanh,
     "threshold": _threshold,
 }
+_KNOWN = frozenset({*_BY_NAME.values(), CLIPPED_RELU, HARDTANH, THRESHOLD, RELU6})
 _NAMES = {*_BY_NAME, *_BY_ARGUMENTS}
 _LOOKUP = {alias: name for name in _NAMES for alias in (name, f"{name}_", f"_{name}")}
 
@@ -95,6 +96,11 @@ def recognise(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Kind
         return None
     by_arguments = _BY_ARGUMENTS.get(stem)
     return by_arguments(args, kwargs) if by_arguments else _BY_NAME[stem]
+
+
+def known_kinds() -> frozenset[Kind]:
+    """The kinds that are recognised as functions; those of whole modules are not among them."""
+    return _KNOWN
 
 
 def writes_in_place(name: str, kwargs: Mapping[str, Any]) -> bool:

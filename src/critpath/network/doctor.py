@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node, saved_tensors_hooks
 
+from critpath.network.activations import known_kinds
 from critpath.network.inputs import ModelInput, batch_size, call_arguments, map_tensors
 from critpath.network.state import untouched
 from critpath.neurons import Site
@@ -28,6 +29,9 @@ _UNSEEN_NODES = {
     "AdaptiveMaxPool": "max-pooling: piecewise linear, with boundaries of its own and no neurons",
     "Where": "torch.where: if it rectifies, write it as an activation function to make it a site",
     "Maximum": "torch.maximum: if it rectifies, write it as an activation function to make it a site",
+    "Minimum": "torch.minimum: if it clips, write it as an activation function to make it a site",
+    "Clamp": "torch.clamp between other bounds than 0: no site",
+    "Abs": "abs: piecewise linear, and no neurons",
     "Softmax": "softmax: attention weights or probabilities are no neurons",
     "LogSoftmax": "softmax: attention weights or probabilities are no neurons",
 }
@@ -188,7 +192,7 @@ def _not_covered(net: Network, observer: Observer, batch: int) -> list[tuple[str
 def _unseen(observer: Observer, output: Any) -> list[tuple[str, str]]:
     """Nonlinear steps of the graph that belong to no site."""
     mine = {call.tensor.grad_fn for call in observer.calls}
-    composite = any(call.kind.name == "module" for call in observer.calls)
+    composite = any(call.kind not in known_kinds() for call in observer.calls)
     found: Counter[str] = Counter()
     for node in _nodes([t.grad_fn for t in _output_tensors(output)]):
         if node not in mine and (reason := _reason(node, composite)):
@@ -224,7 +228,7 @@ def _nodes(roots: list[Node | None]) -> Iterator[Node]:
 
 
 def _predictions(forward: float, backward: float, saved: int, scores: int) -> Iterator[Prediction]:
-    for family in FAMILIES:
+    for family in sorted(FAMILIES, key=lambda family: family.noun):
         for method in family:
             seconds = method.forwards * forward + method.backwards * backward
             peak = saved + method.copies * scores

@@ -67,11 +67,20 @@ def sample_of(x: ModelInput, index: int) -> ModelInput:
     return map_tensors(x, pick)
 
 
+def of_another_size(x: ModelInput) -> tuple[ModelInput, int]:
+    """The first sample alone, or twice where it is alone already; and how many samples that makes."""
+    if batch_size(x) > 1:
+        return sample_of(x, 0), 1
+    return map_tensors(x, lambda t: torch.cat([t, t]) if t.dim() and len(t) == 1 else t), 2
+
+
 def check_finite(x: ModelInput) -> None:
-    """Raises InputError where a floating-point input holds NaN or infinity."""
+    """Raises InputError where a floating-point input holds NaN, or the first one infinity (a mask may)."""
     for number, tensor in enumerate(tensors_of(x)):
-        if tensor.is_floating_point() and not all_finite(tensor):
-            bad = int((~torch.isfinite(tensor)).sum())
+        if not tensor.is_floating_point() or all_finite(tensor):
+            continue
+        bad = int((~torch.isfinite(tensor) if number == 0 else tensor.isnan()).sum())
+        if bad:
             raise InputError(
                 f"the input's tensor {number}, of shape {list(tensor.shape)}, holds {bad} values that are NaN "
                 "or infinite; check the preprocessing"

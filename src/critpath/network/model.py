@@ -20,11 +20,11 @@ from critpath.network.inputs import (
     check_finite,
     describe,
     map_tensors,
-    sample_of,
+    of_another_size,
     tensors_of,
 )
-from critpath.network.layout import Layout, candidates, needs_probe, settle
-from critpath.network.observer import Call, Observer, Rewrite
+from critpath.network.layout import Layout, settle
+from critpath.network.observer import Call, Observer, Rewrite, plain_name
 from critpath.network.run import Run
 from critpath.network.state import parameters_of, untouched
 from critpath.network.wrappers import check_mode, eager, unwrapped
@@ -32,9 +32,18 @@ from critpath.neurons import NeuronSpace, Site
 
 NO_BATCH = "has no dimension that counts samples"
 NOT_WANTED = "left out by only="
+NO_GRAPH = "this run was made with graph=False, so there is nothing to go back through"
 
 Rule = Callable[[Site, Tensor], Tensor]
 """Given a site and its activations [batch, *shape], the values that the network goes on with."""
+
+
+class _InRule(Exception):  # noqa: N818
+    """Carries what a rule raised through the model, so that it is not taken for the model's own failure."""
+
+
+class _NeedsGraph(Exception):  # noqa: N818
+    """The model goes back through its own graph while it runs."""
 
 
 class Network:
@@ -73,7 +82,6 @@ class Network:
         self._also = frozenset(also)
         self._allow_training = allow_training
         self._layouts: dict[tuple[str, tuple[int, ...], int], Layout | None] = {}
-        self._seen: set[str] = set()
         self._protect: frozenset[str] = frozenset()
         self._fingerprint: tuple[object, str] = (None, "")
         self._check_names()
@@ -93,11 +101,9 @@ class Network:
         """
         batch = batch_size(x)
         check_finite(x)
-        if rule is not None and describe(x) not in self._seen:
-            self.run(x, graph=False)
         observer, output, leaves = self.observe(x, rule and self._rewrite(rule, batch), graph)
-        self._learn_layouts(x, observer.calls, batch)
-        self._seen.add(describe(x))
+        if self._learn_layouts(x, observer.calls, batch) and rule is not None:
+            return self.run(x, rule, graph)  # the rule has not been asked at calls that were new
         return self._packed(observer, output, leaves, batch)
 
     def sites(self, x: ModelInput) -> NeuronSpace:
@@ -109,9 +115,16 @@ class Network:
         return diagnose(self, x)
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of the parameters' names, shapes and (sampled) values."""
-        parameters = parameters_of(dict(self.model.named_modules()))
-        key = tuple((id(p), p._version) for p in parameters if not p.is_inference())
+        """16 hexadecimal digits of the parameters' and buffers' names, shapes and (sampled) values.
+
+        Not noticed until the network is wrapped anew: values written in place through ``tensor.data``.
+        """
+        modules = dict(self.model.named_modules())
+        tensors = [
+            *parameters_of(modules),
+            *(b for m in modules.values() for b in m._buffers.values() if b is not None),
+        ]
+        key = tuple((id(t), t._version, t.data_ptr()) for t in tensors if not t.is_inference())
         if self._fingerprint[0] != key:
             self._fingerprint = (key, _digest(self.model))
         return self._fingerprint[1]
@@ -123,7 +136,10 @@ class Network:
 
         Where the model overwrites an activation later on, it is run once more with that call protected.
         """
-        seen = self._once(x, rewrite, graph)
+        try:
+            seen = self._once(x, rewrite, graph)
+        except _NeedsGraph:
+            return self.observe(x, rewrite, graph=True)
         spoiled = {call.name for call in seen[0].calls if call.spoiled}
         if not spoiled:
             return seen
@@ -153,9 +169,13 @@ class Network:
             try:
                 with observer.watching(modules):
                     output = self.model(*args, **kwargs)
+            except _InRule as error:
+                raise error.__cause__ or error from None
+            except CritpathError:
+                raise
             except Exception as error:
-                if isinstance(error, CritpathError):
-                    raise
+                if not graph and NO_GRAPH in str(error):  # the model itself takes gradients as it runs
+                    raise _NeedsGraph from error
                 raise ForwardError(self._failure(error, x)) from error
         return observer, output, leaves
 
@@ -165,19 +185,27 @@ class Network:
             if layout is None:
                 return call.tensor
             samples = layout.to_samples(call.tensor, batch)
-            return layout.from_samples(rule(_site(call, layout, batch), samples))
+            try:
+                changed = rule(_site(call, layout, batch), samples)
+            except Exception as error:
+                raise _InRule from error
+            return layout.from_samples(changed)
 
         return rewrite
 
-    def _learn_layouts(self, x: ModelInput, calls: list[Call], batch: int) -> None:
+    def _learn_layouts(self, x: ModelInput, calls: list[Call], batch: int) -> bool:
+        """Settle the layout of calls that were not seen before; whether there were any."""
         new = [call for call in calls if _layout_key(call, batch) not in self._layouts]
-        found = {call.name: candidates(tuple(call.tensor.shape), batch) for call in new}
-        probed = any(needs_probe(layouts, batch) for layouts in found.values())
-        alone = {c.name: c.tensor for c in self.observe(sample_of(x, 0), graph=False)[0].calls} if probed else {}
+        if not new:
+            return False
+        other, size = of_another_size(x)
+        try:
+            again = {call.name: call.tensor for call in self.observe(other, graph=False)[0].calls}
+        except ForwardError:  # a model may need just this number of samples
+            again = {}
         for call in new:
-            layouts = found[call.name]
-            single = alone.get(call.name) if needs_probe(layouts, batch) else None
-            self._layouts[_layout_key(call, batch)] = settle(layouts, call.tensor, batch, single)
+            self._layouts[_layout_key(call, batch)] = settle(call.tensor, batch, again.get(call.name), size)
+        return True
 
     def _packed(self, observer: Observer, output: Any, leaves: tuple[Tensor | None, ...], batch: int) -> Run:
         placed = [(call, layout) for call in observer.calls if (layout := self.layout_of(call, batch))]
@@ -216,8 +244,8 @@ class Network:
         )
 
     def _check_names(self) -> None:
-        known = dict(self.model.named_modules())
-        if missing := sorted(self._also - set(known)):
+        known = {plain_name(name) for name, _ in self.model.named_modules()}
+        if missing := sorted(self._also - known):
             raise OptionError(f"also= names {missing[0]!r}, which is no module of {type(self.model).__name__}")
 
 
@@ -239,7 +267,7 @@ def _graph(kept: bool) -> AbstractContextManager[object]:
 
 
 def _no_graph(saved: None) -> Tensor:
-    raise RuntimeError("this run was made with graph=False, so there is nothing to go back through")
+    raise RuntimeError(NO_GRAPH)
 
 
 def _layout_key(call: Call, batch: int) -> tuple[str, tuple[int, ...], int]:
@@ -255,8 +283,8 @@ def _site(call: Call, layout: Layout, batch: int) -> Site:
 
 def _digest(model: nn.Module) -> str:
     digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        digest.update(f"{name}{tuple(parameter.shape)}".encode())
-        flat = parameter.detach().flatten()
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        flat = tensor.detach().flatten()
         digest.update(flat[:: max(1, len(flat) // 256)].double().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from critpath.errors import UnsupportedModelError
+from critpath.errors import OptionError, UnsupportedModelError
 from critpath.network.activations import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -21,6 +21,7 @@ from critpath.network.activations import (
     MODULE,
     Kind,
     is_composite_activation,
+    known_kinds,
     recognise,
     writes_in_place,
 )
@@ -28,10 +29,10 @@ from critpath.network.state import Modules
 
 GRADIENTS_OFF = "called where gradients are off (a custom autograd.Function, or no_grad in the model)"
 CHECKPOINTED = (
-    "is called inside gradient checkpointing, which runs it again, unobserved, on the way back: switch that "
+    "uses gradient checkpointing, which runs a part of it again, unobserved, on the way back: switch that "
     "off (model.gradient_checkpointing_disable() in transformers, memory_efficient=False in torchvision's DenseNet)"
 )
-INDEPENDENT = "does not depend on the input"
+INDEPENDENT = "no gradient reaches it from the input"
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,16 @@ class Observer(TorchFunctionMode):
         self.seeds: list[Tensor] = []
         self._rewrite, self._protect, self._as_sites = rewrite, protect, as_sites
         self._seed_sites = not has_float_input
-        self._running: list[tuple[str, nn.Module]] = []
+        self._running: list[tuple[str, nn.Module]] = [("", nn.Module())]
         self._counts: Counter[str] = Counter()
         self._muted = 0
         self._outer_hooks: object = None
-        self._channels_last = True
+        self._channels_last: dict[int, bool] = {}
 
     @contextmanager
     def watching(self, modules: Modules) -> Iterator[None]:
         """While inside, what these modules do is observed. The hooks are torch's global ones: none is put on them."""
-        names = {module: _plain_name(name) for name, module in modules.items()}
+        names = {module: plain_name(name) for name, module in modules.items()}
 
         def before(module: nn.Module, args: object) -> None:
             if module in names:
@@ -114,20 +115,29 @@ class Observer(TorchFunctionMode):
         changed = None
         if self._is_one_site(name, module):
             self._muted -= 1
-            changed = self._module_output(output)
+            kind = MODULE if name in self._as_sites else Kind(type(module).__name__)
+            changed = self._module_output(kind, output)
         self._running.pop()
         return changed
 
     def _is_one_site(self, name: str, module: nn.Module) -> bool:
         return name in self._as_sites or is_composite_activation(module)
 
-    def _module_output(self, output: Any) -> Any:
+    def _module_output(self, kind: Kind, output: Any) -> Any:
         if self._muted or output is None:
             return None
-        first = output[0] if isinstance(output, tuple) else output
+        first = output[0] if isinstance(output, tuple) and output else output
         if not isinstance(first, Tensor) or not first.is_floating_point():
+            name, module = self._running[-1]
+            raise OptionError(
+                f"also= names {name!r} ({type(module).__name__}), which returns {type(output).__name__}; a "
+                "module that is a site returns a floating-point tensor, or a tuple that starts with one"
+            )
+        changed = self._pass_on(kind, first, in_place=False)
+        if changed is first:
             return None
-        changed = self._pass_on(MODULE, first, in_place=False)
+        if hasattr(output, "_replace"):
+            return output._replace(**{output._fields[0]: changed})
         return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
     def __torch_function__(
@@ -139,6 +149,8 @@ class Observer(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "").partition(".")[0]
+        if _saved_tensor_hooks() != self._outer_hooks:
+            raise UnsupportedModelError(f"{self._running[-1][0] or 'the model'} {CHECKPOINTED}")
         kind = None if self._muted else recognise(name, args, kwargs)
         if kind is None:
             return self._seeded(name, self._noted(name, func(*args, **kwargs)))
@@ -162,10 +174,11 @@ class Observer(TorchFunctionMode):
     ) -> Tensor:
         """In place is left in place where it can be; else computed beside and written back.
 
-        Written back: where the value is to be changed, where the model overwrites it again, and on a view,
-        whose base carries the gradient.
+        Written back: where the value is to be changed, where the model overwrites it again, on a view, whose
+        base carries the gradient, and where the graph starts here.
         """
-        if self._rewrite is None and not given._is_view() and self._name() not in self._protect:
+        plainly = given.requires_grad and not given._is_view() and self._name() not in self._protect
+        if self._rewrite is None and plainly:
             return self._pass_on(kind, func(*args, **kwargs), in_place=True)
         copied = {**kwargs, "input": given.clone()} if not args else kwargs
         result = func(*([given.clone(), *args[1:]] if args else []), **copied)
@@ -175,8 +188,6 @@ class Observer(TorchFunctionMode):
     def _pass_on(self, kind: Kind, output: Tensor, in_place: bool) -> Tensor:
         """Record the call under its name and return what the model goes on with."""
         name = self._name()
-        if _saved_tensor_hooks() != self._outer_hooks:
-            raise UnsupportedModelError(f"{name} {CHECKPOINTED}")
         self._counts[self._running[-1][0]] += 1
         if not output.requires_grad:
             if not self._seed_sites or output.dim() < 2:
@@ -190,27 +201,17 @@ class Observer(TorchFunctionMode):
 
     def _call(self, name: str, kind: Kind, tensor: Tensor, in_place: bool) -> Call:
         module = self._running[-1][1]
-        functional = not type(module).__module__.startswith("torch.nn.modules.activation") and kind is not MODULE
-        return Call(
-            name,
-            kind,
-            tensor,
-            tensor._version,
-            type(module).__name__,
-            functional,
-            in_place,
-            self._channels_last,
-        )
+        functional = kind in known_kinds() and not type(module).__module__.startswith("torch.nn.modules.activation")
+        last = self._channels_last.get(tensor.dim(), tensor.dim() <= 3)
+        return Call(name, kind, tensor, tensor._version, type(module).__name__, functional, in_place, last)
 
     def _name(self) -> str:
         running = self._running[-1][0]
         return f"{running}#{self._counts[running]}"
 
     def _noted(self, name: str, result: Any) -> Any:
-        if name in CHANNELS_FIRST:
-            self._channels_last = False
-        elif name in CHANNELS_LAST:
-            self._channels_last = True
+        if (name in CHANNELS_FIRST or name in CHANNELS_LAST) and isinstance(result, Tensor):
+            self._channels_last[result.dim()] = name in CHANNELS_LAST
         if name in HIDDEN_INSIDE:
             self.hidden[HIDDEN_INSIDE[name]] += 1
         return result
@@ -232,6 +233,6 @@ def _saved_tensor_hooks() -> object:
     return torch._C._autograd._top_saved_tensors_default_hooks(True)
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
     """A module's name without the wrappers of torch.compile."""
     return ".".join(part for part in name.split(".") if part != "_orig_mod") if "_orig_mod" in name else name

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from critpath.errors import NumericalError
+from critpath.errors import NumericalError, UnsupportedModelError
 from critpath.network.layout import Layout
 from critpath.neurons import NeuronSpace, NeuronValues, all_finite, wide
 
@@ -71,7 +71,7 @@ class Run:
         def at_site(position: int, gradient: Tensor) -> Tensor | None:
             if keep is None:
                 return None
-            return gradient * self.layouts[position].from_samples(keep.tensors[position])
+            return gradient * self.layouts[position].from_samples(keep.tensors[position]).to(gradient.device)
 
         gradients = self._backward(response, at_site if keep is not None else None)
         for gradient in gradients:
@@ -90,9 +90,7 @@ class Run:
                 "the model detaches what it is made of"
             )
         with self._hooks(at_site):
-            found = torch.autograd.grad(
-                response, leaves, torch.ones_like(response), retain_graph=True, allow_unused=True
-            )
+            found = _gradients(response, leaves)
         gradients = iter(found)
         return tuple(None if leaf is None else _or_zeros(next(gradients), leaf) for leaf in self.inputs)
 
@@ -120,6 +118,14 @@ class Run:
                     f"the values at site {site.name} {list(site.shape)} are not finite: NaN or infinity in its "
                     "activation or gradient; run in float32 or float64, or check the weights"
                 )
+
+
+def _gradients(response: Tensor, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+    ones = torch.ones_like(response)
+    try:
+        return torch.autograd.grad(response, leaves, ones, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        raise UnsupportedModelError(f"the response cannot be differentiated: {error}") from error
 
 
 def _or_zeros(gradient: Tensor | None, leaf: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def untouched(modules: Modules) -> Iterator[None]:
     parameters = parameters_of(modules)
     with ExitStack() as stack:
         stack.enter_context(gradients_on())
-        stack.enter_context(_random_state(parameters))
+        stack.enter_context(_random_state())
         stack.enter_context(_modes(modules))
         stack.enter_context(_buffers(modules))
         stack.enter_context(_frozen(parameters))
@@ -45,14 +45,15 @@ def parameters_of(modules: Modules) -> list[nn.Parameter]:
 
 @contextmanager
 def _frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
-    trainable = [p for p in parameters if p.requires_grad]
+    before = [(parameter, parameter.requires_grad) for parameter in parameters]
     try:
-        for parameter in trainable:
+        for parameter in parameters:
             parameter.requires_grad_(False)
         yield
     finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
+        for parameter, flag in before:
+            if parameter.requires_grad != flag:
+                parameter.requires_grad_(flag)
 
 
 @contextmanager
@@ -67,7 +68,10 @@ def _modes(modules: Modules) -> Iterator[None]:
 
 @contextmanager
 def _buffers(modules: Modules) -> Iterator[None]:
-    """The model runs on copies, which the graph may keep; afterwards it has its own buffers again, unwritten."""
+    """The model runs on copies, which the graph may keep; afterwards it has its own buffers again, unwritten.
+
+    A buffer that the model also holds under a plain attribute is written there, as in a run without critpath.
+    """
     before = [(module, dict(module._buffers)) for module in modules.values() if module._buffers]
     copies = {id(b): b.detach().clone() for _, buffers in before for b in buffers.values() if b is not None}
     try:
@@ -81,8 +85,8 @@ def _buffers(modules: Modules) -> Iterator[None]:
 
 
 @contextmanager
-def _random_state(parameters: list[nn.Parameter]) -> Iterator[None]:
-    devices = {p.device.index for p in parameters if p.is_cuda}
+def _random_state() -> Iterator[None]:
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     python, legacy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=devices):

@@ -33,6 +33,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def _refuse_hidden(model: nn.Module) -> None:
     for name, module in model.named_modules():
+        if isinstance(module, DataParallel | DistributedDataParallel):
+            raise UnsupportedModelError(f"{name} is a {type(module).__name__} inside the model: put its .module there")
         if isinstance(module, torch.jit.ScriptModule):
             raise UnsupportedModelError(
                 f"{name or 'the model'} is a TorchScript module ({type(module).__name__}): its activations run "
@@ -42,6 +44,8 @@ def _refuse_hidden(model: nn.Module) -> None:
             raise UnsupportedModelError(
                 f"{name or 'the model'} is sharded ({type(module).__name__}): gather it into one nn.Module first."
             )
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise UnsupportedModelError("the model was made in torch.inference_mode and has no gradients: make it outside")
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UnsupportedModelError("the model's parameters are on the meta device: load its weights first.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,7 +100,10 @@ class Reach:
 
 @dataclass(frozen=True)
 class Content:
-    """Everything on the page of one explanation."""
+    """Everything on the page of one explanation.
+
+    ``floor`` is the response when every neuron is zero: what biases alone give (NaN where it is not known).
+    """
 
     title: str
     model: str
@@ -119,3 +123,4 @@ class Content:
     provenance: tuple[tuple[str, str], ...]
     caveats: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=())
+    floor: float = math.nan

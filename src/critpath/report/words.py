@@ -75,7 +75,7 @@ def reach(found: Reach) -> str:
     """Up to which sparsity the pathway reaches the input, as one or two sentences."""
     tried = sparsity(found.tried_up_to)
     if found.last is None:
-        return f"The pathway does not reach the input at any sparsity tried (up to {tried})."
+        return "The pathway does not reach the input at any sparsity tried (up to {tried})."
     if found.first_lost is None:
         return f"The pathway reaches the input at every sparsity tried, up to {tried}."
     return (
@@ -91,8 +91,20 @@ def summary(content: Content) -> str:
     return (
         f"The pathway keeps {percent(1 - level.realised)} of the neurons. "
         f"On their own, with every other neuron set to zero, they give {percent(share)} of the response"
-        f"{_class_clause(level.kept)}{_random_clause(level.kept, content.response)}."
+        f"{_class_clause(level.kept)}{_random_clause(level.kept, content.response)}.{_caution(content, level.kept)}"
     )
+
+
+def _caution(content: Content, kept: Kept) -> str:
+    """What takes the shine off a share: it is no more than chance, or what the biases give alone."""
+    share, floor = ratio(kept.pathway, content.response), ratio(content.floor, content.response)
+    shares = finite(ratio(value, content.response) for value in kept.random)
+    no_better = bool(shares) and not share > max(shares)
+    notes = [
+        *([" That is no more than chance."] if no_better else []),
+        *([f" With every neuron at zero the biases alone give {percent(floor)}."] if abs(floor) >= 0.05 else []),
+    ]
+    return "".join(notes)
 
 
 def random_range(shares: Sequence[float]) -> str:

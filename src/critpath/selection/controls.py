@@ -17,7 +17,7 @@ from critpath.selection.ranking import kept_count, select
 def random(response: Response, sparsity: float, *, scope: str = "network", seed: int = 0) -> Pathway:
     """Neurons drawn without replacement, over the whole network or the same share of every site.
 
-    Each sample has its own draw, the same whatever the batch it is in.
+    The same set for every sample, whatever the batch; other seeds give other sets.
     """
     return random_pathway(response.space, response.run.batch, sparsity, scope, seed)
 
@@ -40,7 +40,7 @@ def random_pathway(space: NeuronSpace, batch: int, sparsity: float, scope: str =
 
 
 def random_within(pathway: Pathway, seed: int = 0) -> Pathway:
-    """Random neurons, as many in every sample as the pathway keeps."""
+    """Random neurons, as many in every sample as the pathway keeps, from one random order for all."""
     sizes = pathway.size.tolist()
     draws = [_draw(pathway.space, size, seed) for size in sizes]
     device = pathway.keep.tensors[0].device

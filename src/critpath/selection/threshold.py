@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import gcd, inf, isfinite, sqrt
 from typing import Any
 
@@ -42,6 +43,8 @@ def keep_largest(parts: Sequence[Tensor], k: int, kept: Sequence[Tensor] | None 
     Raises NumericalError for NaN or infinity.
     """
     kept = [torch.empty(p.shape, dtype=torch.bool, device=p.device) for p in parts] if kept is None else kept
+    dtype = reduce(torch.promote_types, (part.dtype for part in parts))
+    parts = [part.to(dtype) for part in parts]
     k = min(k, sum(part.numel() for part in parts))
     if k <= 0:
         for keep in kept:

@@ -95,6 +95,11 @@ def _load_file(text: str, arch: str | None, allow_pickle: bool) -> LoadedModel:
 
 def _file_and_architecture(text: str, arch: str | None) -> tuple[str, str]:
     file, _, named = text.rpartition("@")
+    if file and not _is_architecture(named) and Path(file).expanduser().is_file():
+        raise OptionError(
+            f"{named!r} is not an architecture for {file}. Write file:{file}@torchvision:NAME, @timm:NAME or "
+            "@module.py:function."
+        )
     if not file or not _is_architecture(named):  # the @ is part of the path
         file, named = text, ""
     if bool(named) == bool(arch):
