@@ -75,7 +75,7 @@ def reach(found: Reach) -> str:
     """Up to which sparsity the pathway reaches the input, as one or two sentences."""
     tried = sparsity(found.tried_up_to)
     if found.last is None:
-        return "The pathway does not reach the input at any sparsity tried (up to {tried})."
+        return f"The pathway does not reach the input at any sparsity tried (up to {tried})."
     if found.first_lost is None:
         return f"The pathway reaches the input at every sparsity tried, up to {tried}."
     return (
