@@ -94,7 +94,6 @@ def measure_peak(name: str, batch: int, case: str, device: str) -> int:
         "plain": lambda: plain(model, x),
         "taylor": lambda: cp.score(net, x),
         "pathway_gradient": lambda: cp.attribute(net, x, "pathway_gradient", sparsity=0.9),
-        "scores": lambda: torch.ones(batch * net.sites(x[:1]).neurons, device=device),
     }
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()

@@ -625,3 +625,10 @@ class TestProcess:
         (place / "m.py").write_text(text)
         result = _python("-m", "critpath.cli", "explain", "0.png", "--model", "m.py:dropout", "--json", cwd=place)
         assert result.returncode == 0, result.stderr
+
+
+def test_the_default_model_is_the_zoos() -> None:
+    """Named twice, so that the command line starts without torch."""
+    from critpath import cli, zoo
+
+    assert cli.DEFAULT_MODEL == zoo.DEFAULT_MODEL

@@ -72,9 +72,10 @@ class Margin(Target):
         classes = _settled(self.classes, run)
         if self.foil is not None:
             return Margin(classes, _settled(self.foil, run))
-        if class_scores(run).shape[1] < 2:
+        scores = class_scores(run).detach()
+        if scores.shape[1] < 2:
             raise TargetError("a margin needs a foil, and the model has one class only")
-        others = class_scores(run).detach().scatter(1, classes.unsqueeze(1), float("-inf"))
+        others = scores.scatter(1, classes.unsqueeze(1), float("-inf"))
         return Margin(classes, others.argmax(dim=1))
 
     def of(self, run: Run) -> Tensor:

@@ -32,7 +32,6 @@ from critpath.neurons import NeuronSpace, Site
 
 NO_BATCH = "has no dimension that counts samples"
 NOT_WANTED = "left out by only="
-NO_GRAPH = "this run was made with graph=False, so there is nothing to go back through"
 
 Rule = Callable[[Site, Tensor], Tensor]
 """Given a site and its activations [batch, *shape], the values that the network goes on with."""
@@ -42,8 +41,8 @@ class _InRule(Exception):  # noqa: N818
     """Carries what a rule raised through the model, so that it is not taken for the model's own failure."""
 
 
-class _NeedsGraph(Exception):  # noqa: N818
-    """The model goes back through its own graph while it runs."""
+class _GraphDropped(RuntimeError):  # noqa: N818
+    """Something goes back through a run that was made without its graph: the caller, or the model as it runs."""
 
 
 class Network:
@@ -138,7 +137,7 @@ class Network:
         """
         try:
             seen = self._once(x, rewrite, graph)
-        except _NeedsGraph:
+        except _GraphDropped:  # the model itself takes gradients as it runs
             return self.observe(x, rewrite, graph=True)
         spoiled = {call.name for call in seen[0].calls if call.spoiled}
         if not spoiled:
@@ -171,11 +170,9 @@ class Network:
                     output = self.model(*args, **kwargs)
             except _InRule as error:
                 raise error.__cause__ or error from None
-            except CritpathError:
+            except (CritpathError, _GraphDropped):
                 raise
             except Exception as error:
-                if not graph and NO_GRAPH in str(error):  # the model itself takes gradients as it runs
-                    raise _NeedsGraph from error
                 raise ForwardError(self._failure(error, x)) from error
         return observer, output, leaves
 
@@ -267,7 +264,7 @@ def _graph(kept: bool) -> AbstractContextManager[object]:
 
 
 def _no_graph(saved: None) -> Tensor:
-    raise RuntimeError(NO_GRAPH)
+    raise _GraphDropped("this run was made with graph=False, so there is nothing to go back through")
 
 
 def _layout_key(call: Call, batch: int) -> tuple[str, tuple[int, ...], int]:

@@ -94,14 +94,15 @@ class Observer(TorchFunctionMode):
     def watching(self, modules: Modules) -> Iterator[None]:
         """While inside, what these modules do is observed. The hooks are torch's global ones: none is put on them."""
         names = {module: plain_name(name) for name, module in modules.items()}
+        whole = {module: kind for module, name in names.items() if (kind := self._whole_site(name, module))}
 
         def before(module: nn.Module, args: object) -> None:
             if module in names:
                 self._running.append((names[module], module))
-                self._muted += self._is_one_site(names[module], module)
+                self._muted += module in whole
 
         def after(module: nn.Module, args: object, output: Any) -> Any:
-            return self._left(names[module], module, output) if module in names else None
+            return self._left(whole.get(module), output) if module in names else None
 
         self._outer_hooks = _saved_tensor_hooks()
         with ExitStack() as stack:
@@ -110,18 +111,20 @@ class Observer(TorchFunctionMode):
             stack.enter_context(self)
             yield
 
-    def _left(self, name: str, module: nn.Module, output: Any) -> Any:
+    def _whole_site(self, name: str, module: nn.Module) -> Kind | None:
+        """The kind of a module whose output is one site, whatever it calls inside; None for all others."""
+        if name in self._as_sites:
+            return MODULE
+        return Kind(type(module).__name__) if is_composite_activation(module) else None
+
+    def _left(self, whole: Kind | None, output: Any) -> Any:
         """A module has returned (or raised: then the output is None); its output if that is to change."""
         changed = None
-        if self._is_one_site(name, module):
+        if whole is not None:
             self._muted -= 1
-            kind = MODULE if name in self._as_sites else Kind(type(module).__name__)
-            changed = self._module_output(kind, output)
+            changed = self._module_output(whole, output)
         self._running.pop()
         return changed
-
-    def _is_one_site(self, name: str, module: nn.Module) -> bool:
-        return name in self._as_sites or is_composite_activation(module)
 
     def _module_output(self, kind: Kind, output: Any) -> Any:
         if self._muted or output is None:

@@ -45,20 +45,17 @@ def keep_largest(parts: Sequence[Tensor], k: int, kept: Sequence[Tensor] | None 
     kept = [torch.empty(p.shape, dtype=torch.bool, device=p.device) for p in parts] if kept is None else kept
     dtype = reduce(torch.promote_types, (part.dtype for part in parts))
     parts = [part.to(dtype) for part in parts]
-    k = min(k, sum(part.numel() for part in parts))
+    total = sum(part.numel() for part in parts)
+    k = min(k, total)
     if k <= 0:
         for keep in kept:
             keep.zero_()
         return kept
-    sample = _ascending(_sample(parts))
-    spread = 3 * sqrt(len(sample) * _share(parts, k) * (1 - _share(parts, k))) + 8
-    while not _keep_between(parts, kept, k, *_bracket(sample, _share(parts, k), spread)):
+    share, sample = k / total, _ascending(_sample(parts))
+    spread = 3 * sqrt(len(sample) * share * (1 - share)) + 8
+    while not _keep_between(parts, kept, k, *_bracket(sample, share, spread)):
         spread *= 8
     return kept
-
-
-def _share(parts: Sequence[Tensor], k: int) -> float:
-    return k / sum(part.numel() for part in parts)
 
 
 def _sample(parts: Sequence[Tensor]) -> Tensor:
