@@ -17,8 +17,9 @@ import critpath
 
 PACKAGE = Path(critpath.__file__).parent
 ROWS = (
-    *("errors", "version", "files", "registry", "neurons", "pathway", "network", "targets", "response"),
-    *("store", "contributions", "selection", "analysis", "attribution", "zoo", "report", "explanation", "cli"),
+    *("errors", "version", "files", "registry", "accuracy", "neurons", "pathway", "network", "memory", "targets"),
+    *("groups", "response", "baselines", "lines", "store", "contributions", "selection", "analysis"),
+    *("attribution", "zoo", "report", "explanation", "cli"),
 )
 """Low to high: a module imports from its own row and from lower ones."""
 
@@ -182,6 +183,13 @@ PUBLIC = STABLE | {
     "Overlap",
     "Probability",
     "Site",
+    "Accuracy",
+    "GroupValues",
+    "ToleranceWarning",
+    "UnitMaps",
+    "conductance_maps",
+    "mean_activations",
+    "score_many",
     "load_pathway",
     "load_values",
     "save_pathway",

@@ -255,6 +255,31 @@ def _weights(seed: int = 9, classes: int = 4) -> dict[str, torch.Tensor]:
     return weights | {f"{n}.bias": torch.randn(s[0], generator=generator) for n, s in shapes.items()}
 
 
+class TestMethods:
+    def test_the_error_of_an_integral_is_on_the_page(self, run: Run, place: Path) -> None:
+        done(explain(run, "0.png", "--method", "intgrad", "--tolerance", 0.1, "--memory", "1GiB", "-o", "r.html"))
+        page = (place / "r.html").read_text("utf-8")
+        assert "Wanted was 10%, which was reached." in page
+        assert ">Error</th>" in page
+
+    def test_baselines(self, run: Run) -> None:
+        words = ("0.png", "--method", "conductance", "--points", 9, "--json", "--baseline")
+        found = {name: json.loads(done(explain(run, *words, name))) for name in ("zero", "black", "mean")}
+        shares = {name: [site["contribution"] for site in numbers[0]["sites"]] for name, numbers in found.items()}
+        assert len({tuple(share) for share in shares.values()}) == 3
+
+    def test_what_a_method_does_not_take_is_refused_before_the_model_is_loaded(self, run: Run) -> None:
+        refused(explain(run, "0.png", "--tolerance", 0.1, model="nothing.py:f"), "taylor does not take", "'tolerance'")
+
+    def test_bad_values_are_refused(self, run: Run) -> None:
+        method = ("0.png", "--method", "conductance")
+        refused(explain(run, *method, "--points", 0), "points is 0")
+        refused(explain(run, *method, "--tolerance", -1), "tolerance is -1")
+        refused(explain(run, *method, "--baseline", "grey"), "no baseline is called 'grey'")
+        refused(explain(run, *method, "--memory", "lots"), "memory is 'lots'")
+        refused(explain(run, *method, "--memory", "1KiB"), "one sample needs about")
+
+
 class TestJson:
     def test_is_all_there_is_on_stdout(self, run: Run, place: Path) -> None:
         result = explain(run, "0.png", "1.png", "--json")

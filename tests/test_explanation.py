@@ -200,6 +200,29 @@ class TestNumbers:
         assert not x.requires_grad
 
 
+class TestError:
+    def test_it_is_in_words_and_at_every_site(self, model: nn.Module, x: Tensor) -> None:
+        found = cp.explain(cp.Network(model), x, method="intgrad", tolerance=0.2, draws=0, top=0)
+        error = found.scores.error
+        assert error is not None
+        assert [row.error for row in found.content.sites] == pytest.approx(error.relative[0].tolist())
+        assert "Wanted was 20%, which was reached." in found.content.accuracy
+        assert not any("less exact" in warning for warning in found.content.warnings)
+
+    def test_a_tolerance_that_was_not_met_is_a_warning_on_the_page(self, model: nn.Module, x: Tensor) -> None:
+        with pytest.warns(cp.ToleranceWarning):
+            found = cp.explain(
+                cp.Network(model), x, method="conductance", tolerance=1e-9, points=6, rule="trapezoid", draws=0, top=0
+            )
+        assert "which was NOT reached" in found.content.accuracy
+        assert any("less exact than was asked for" in warning for warning in found.content.warnings)
+
+    def test_scores_by_definition_say_nothing(self, model: nn.Module, x: Tensor) -> None:
+        found = cp.explain(cp.Network(model), x, draws=0, top=0)
+        assert found.content.accuracy == ""
+        assert all(row.error is None for row in found.content.sites)
+
+
 class TestOptions:
     def test_deterministic_given_the_seed(self, model: nn.Module, x: Tensor) -> None:
         first, second, other = (self._numbers(cp.explain(cp.Network(model), x, seed=s)) for s in (3, 3, 4))

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from critpath.version import __version__
 
 _PUBLIC = {
+    "Accuracy": "accuracy",
     "Channel": "targets",
     "CritpathError": "errors",
     "Explanation": "explanation",
+    "GroupValues": "groups",
     "Margin": "targets",
     "Network": "network",
     "Neuron": "targets",
@@ -24,25 +26,32 @@ _PUBLIC = {
     "Pathway": "pathway",
     "Probability": "targets",
     "Site": "neurons",
+    "ToleranceWarning": "accuracy",
+    "UnitMaps": "attribution",
     "attribute": "attribution",
     "attribution_names": "attribution",
+    "conductance_maps": "attribution",
     "contribution_names": "contributions",
     "explain": "explanation",
     "find_pathway": "selection",
     "finder_names": "selection",
     "load_pathway": "store",
     "load_values": "store",
+    "mean_activations": "baselines",
     "overlap": "analysis",
     "save_pathway": "store",
     "save_values": "store",
     "score": "contributions",
+    "score_many": "contributions",
     "select": "selection",
 }
 
 __all__ = [
+    "Accuracy",
     "Channel",
     "CritpathError",
     "Explanation",
+    "GroupValues",
     "Margin",
     "Network",
     "Neuron",
@@ -52,28 +61,36 @@ __all__ = [
     "Pathway",
     "Probability",
     "Site",
+    "ToleranceWarning",
+    "UnitMaps",
     "__version__",
     "attribute",
     "attribution_names",
+    "conductance_maps",
     "contribution_names",
     "explain",
     "find_pathway",
     "finder_names",
     "load_pathway",
     "load_values",
+    "mean_activations",
     "overlap",
     "save_pathway",
     "save_values",
     "score",
+    "score_many",
     "select",
 ]
 
 if TYPE_CHECKING:
+    from critpath.accuracy import Accuracy, ToleranceWarning
     from critpath.analysis import Overlap, overlap
-    from critpath.attribution import attribute, attribution_names
-    from critpath.contributions import contribution_names, score
+    from critpath.attribution import UnitMaps, attribute, attribution_names, conductance_maps
+    from critpath.baselines import mean_activations
+    from critpath.contributions import contribution_names, score, score_many
     from critpath.errors import CritpathError
     from critpath.explanation import Explanation, explain
+    from critpath.groups import GroupValues
     from critpath.network import Network
     from critpath.neurons import NeuronSpace, NeuronValues, Site
     from critpath.pathway import Pathway

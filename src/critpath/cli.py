@@ -69,6 +69,10 @@ def _model_options(command: Command) -> Command:
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `critpath models`.")
 @click.option("--target", help="Class to explain, by number or name.  [default: the predicted class]")
 @click.option("--method", default="taylor", show_default=True, help="Contribution that ranks the neurons.")
+@click.option("--points", type=int, help="Points to integrate along (intgrad, conductance, influence).")
+@click.option("--tolerance", type=float, help="Relative error wanted of the scores, for instance 0.05.")
+@click.option("--baseline", help="Where the integral starts: zero, black, mean or blurred.  [default: zero]")
+@click.option("--memory", help="Memory limit for scores, such as 4GiB.  [default: half of what is free]")
 @click.option("--sparsity", default=0.9, show_default=True, help="Share of neurons left out, in [0, 1).")
 @click.option("--scope", default="network", show_default=True, help="Rank over the network, per site or per channel.")
 @click.option(
@@ -92,7 +96,7 @@ def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: 
     from critpath.zoo import demo_images, find_images, load
 
     files = find_images(demo_images()[:1] if demo and not images else images)
-    check_options(options["method"], [options["sparsity"]], options["scope"])
+    check_options(options["method"], [options["sparsity"]], options["scope"], options=_score_options(options))
     pages = _page_paths(files, output, as_json)
     with redirect_stdout(sys.stderr):
         loaded = load(
@@ -200,6 +204,7 @@ def _explain_one(
         sparsity=options["sparsity"],
         scope=options["scope"],
         seed=options["seed"],
+        **_score_options(options, loaded),
         classes=loaded.classes,
         picture=np.asarray(loaded.preprocess.view(image)),
         title=file.name,
@@ -207,6 +212,15 @@ def _explain_one(
         notes=(("Image", str(file)), ("Weights", loaded.source), ("Licence of the weights", loaded.licence)),
         progress=tell(file),
     )
+
+
+def _score_options(options: dict[str, Any], loaded: LoadedModel | None = None) -> dict[str, Any]:
+    """What was said about the method that ranks; a black baseline becomes values once the model is known."""
+    names = ("points", "tolerance", "baseline", "memory")
+    given = {name: options[name] for name in names if options[name] is not None}
+    if given.get("baseline") == "black" and loaded is not None and loaded.preprocess is not None:
+        given["baseline"] = loaded.preprocess.black.to(options["device"])
+    return given
 
 
 def _class_number(target: str | None, classes: Sequence[str] | None) -> int | None:

@@ -11,6 +11,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from critpath.accuracy import Accuracy
 from critpath.errors import MismatchError
 
 
@@ -107,10 +108,14 @@ class NeuronSpace:
 
 @dataclass(frozen=True, eq=False)
 class NeuronValues:
-    """One value per neuron and sample: a tensor [batch, *site.shape] for every site of ``space``."""
+    """One value per neuron and sample: a tensor [batch, *site.shape] for every site of ``space``.
+
+    ``error`` says how exact scores are, where that is known; it is lost where the values are changed.
+    """
 
     space: NeuronSpace
     tensors: tuple[Tensor, ...]
+    error: Accuracy | None = None
 
     def __post_init__(self) -> None:
         if len(self.tensors) != len(self.space):
@@ -133,7 +138,8 @@ class NeuronValues:
         return zip(self.space.sites, self.tensors, strict=True)
 
     def __repr__(self) -> str:
-        return f"NeuronValues(batch={self.batch}, sites={len(self.space)}, neurons={self.space.neurons:,})"
+        known = f", {self.error!r}" if self.error is not None else ""
+        return f"NeuronValues(batch={self.batch}, sites={len(self.space)}, neurons={self.space.neurons:,}{known})"
 
     def flatten(self) -> Tensor:
         """[batch, neurons], in site order and row-major within a site (a copy)."""
@@ -159,7 +165,8 @@ class NeuronValues:
         if not -self.batch <= index < self.batch:
             raise MismatchError(f"there is no sample {index} in a batch of {self.batch}")
         index %= self.batch
-        return NeuronValues(self.space, tuple(tensor[index : index + 1] for tensor in self.tensors))
+        error = self.error and self.error.sample(index)
+        return NeuronValues(self.space, tuple(tensor[index : index + 1] for tensor in self.tensors), error)
 
     def channels(self) -> tuple[Tensor, ...]:
         """Signed sums over the positions of each channel: [batch, channels] per site."""

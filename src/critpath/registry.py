@@ -6,28 +6,39 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from inspect import Parameter, signature
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from critpath.errors import OptionError
 
+if TYPE_CHECKING:
+    from critpath.neurons import NeuronSpace
+
+Passes = int | Callable[["NeuronSpace"], int]
 F = TypeVar("F", bound=Callable[..., Any])
+G = TypeVar("G", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Method(Generic[F]):
     """One registered method.
 
-    ``forwards`` and ``backwards`` are passes through the network for one batch; ``copies`` is how many
-    values the size of all neurons it holds beside the graph (doctor's predictions are made of these).
+    ``forwards`` and ``backwards`` are passes through the whole network for one batch, or functions of the
+    space that give them (reruns of a part count as parts); ``copies`` is how many values the size of all
+    neurons it holds beside the graph (doctor's predictions are made of these).
     ``zero_if_dead`` promises that a neuron whose activation is 0 scores exactly 0.
     """
 
     name: str
     function: F
-    forwards: int
-    backwards: int
+    forwards: Passes
+    backwards: Passes
     copies: int = 1
     zero_if_dead: bool = False
+
+    def passes(self, space: NeuronSpace) -> tuple[int, int]:
+        """Forward and backward passes by default, on this space."""
+        forwards, backwards = (p if isinstance(p, int) else p(space) for p in (self.forwards, self.backwards))
+        return forwards, backwards
 
     def options(self) -> tuple[str, ...]:
         """Names of the keyword options that the method takes."""
@@ -52,11 +63,11 @@ class Registry(Generic[F]):
     def __post_init__(self) -> None:
         FAMILIES.append(self)
 
-    def register(self, name: str, **promises: Any) -> Callable[[F], F]:
+    def register(self, name: str, **promises: Any) -> Callable[[G], G]:
         """Decorator that makes a function available under ``name``."""
 
-        def add(function: F) -> F:
-            self.methods[name] = Method(name, function, **promises)
+        def add(function: G) -> G:
+            self.methods[name] = Method(name, cast(F, function), **promises)
             return function
 
         return add

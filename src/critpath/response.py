@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from critpath.errors import MismatchError, ModelError, NumericalError
-from critpath.network import ModelInput, Network, Rule, Run, gradients_on
-from critpath.neurons import NeuronSpace, Site
+from critpath.network import ModelInput, Network, Rule, Run, Suffix, gradients_on
+from critpath.neurons import NeuronSpace, Site, wide
 from critpath.pathway import Pathway
 from critpath.targets import Target, TargetLike, as_target
 
@@ -49,6 +49,43 @@ class Response:
 
         return self.rerun(rule, graph)
 
+    def above(self, site: str) -> Above:
+        """The response as a function of one site's activations. Raises MismatchError for a site that was not called."""
+        return Above(self, self.net.suffix(self.x, self.run, site), self.space.position(site))
+
+    def of_rows(self, run: Run, samples: Tensor) -> Tensor:
+        """The response [n] in another run, whose rows are these samples [n]; in the graph of that run."""
+        with gradients_on():
+            return _value(self.target.taken(samples), run)
+
+    @property
+    def samples(self) -> Tensor:
+        """[batch], 0, 1, 2 and so on, where the response is."""
+        return torch.arange(self.run.batch, device=self.value.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Above:
+    """The response as a function of the activations of one site, everything above it recomputed.
+
+    Both functions take ``values`` [n, *shape] and ``samples`` [n]: which sample each row belongs to.
+    """
+
+    response: Response
+    suffix: Suffix
+    position: int
+
+    def of(self, values: Tensor, samples: Tensor) -> Tensor:
+        """The response [n], without a graph."""
+        run = self.suffix.run(values, samples, graph=False)
+        return self.response.of_rows(run, samples).detach()
+
+    def gradient(self, values: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """The response [n], and its gradient with respect to the values [n, *shape], at least float32."""
+        run = self.suffix.run(values, samples)
+        value = self.response.of_rows(run, samples)
+        return value.detach(), wide(run.site_gradients(value, [self.position])[0])
+
 
 def respond(net: Network, x: ModelInput, target: TargetLike = None, graph: bool = True) -> Response:
     """Run the network on ``x`` and settle the target: by default the class that it predicts.
@@ -64,8 +101,12 @@ def respond(net: Network, x: ModelInput, target: TargetLike = None, graph: bool 
 
 
 def _response(net: Network, x: ModelInput, run: Run, target: Target) -> Response:
+    return Response(net, x, run, target, _value(target, run))
+
+
+def _value(target: Target, run: Run) -> Tensor:
     with gradients_on():
         value = target.of(run)
     if not torch.isfinite(value).all():
         raise NumericalError(f"the response is NaN or infinite: {value.tolist()[:8]}")
-    return Response(net, x, run, target, value)
+    return value

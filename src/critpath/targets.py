@@ -31,6 +31,15 @@ class Target(ABC):
     def of(self, run: Run) -> Tensor:
         """The response [batch], in the graph of the run."""
 
+    def taken(self, samples: Tensor) -> Target:
+        """The (settled) target for a batch made of these samples [n], in this order."""
+        return self
+
+    @property
+    def any_batch(self) -> bool:
+        """Whether ``taken`` makes it fit a batch of other samples."""
+        return True
+
 
 @dataclass(frozen=True, eq=False)
 class Logit(Target):
@@ -44,6 +53,9 @@ class Logit(Target):
     def of(self, run: Run) -> Tensor:
         return _pick(class_scores(run), self.classes, run)
 
+    def taken(self, samples: Tensor) -> Logit:
+        return Logit(_taken(self.classes, samples))
+
 
 @dataclass(frozen=True, eq=False)
 class Probability(Target):
@@ -56,6 +68,9 @@ class Probability(Target):
 
     def of(self, run: Run) -> Tensor:
         return _pick(class_scores(run).softmax(dim=1), self.classes, run)
+
+    def taken(self, samples: Tensor) -> Probability:
+        return Probability(_taken(self.classes, samples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +96,9 @@ class Margin(Target):
     def of(self, run: Run) -> Tensor:
         scores = class_scores(run)
         return _pick(scores, self.classes, run) - _pick(scores, self.foil, run)
+
+    def taken(self, samples: Tensor) -> Margin:
+        return Margin(_taken(self.classes, samples), _taken(self.foil, samples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +141,16 @@ class Channel(Target):
 
 @dataclass(frozen=True, eq=False)
 class Custom(Target):
-    """Any function of the model's output that returns one scalar per sample, differentiably."""
+    """Any function of the model's output that returns one scalar per sample, differentiably.
+
+    It may hold one thing per sample (labels, say), so it is only ever asked about the whole batch, in order.
+    """
 
     function: Callable[[Any], Tensor]
+
+    @property
+    def any_batch(self) -> bool:
+        return False
 
     def fixed(self, run: Run) -> Custom:
         return self
@@ -244,6 +269,10 @@ def _as_integers(classes: Any) -> Tensor:
         return torch.tensor(operator.index(classes))
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TargetError(f"the target is {classes!r}; give an integer class, a Target or a function") from None
+
+
+def _taken(classes: Classes, samples: Tensor) -> Classes:
+    return classes[samples.to(classes.device)] if isinstance(classes, Tensor) and classes.dim() else classes
 
 
 def _pick(scores: Tensor, classes: Classes, run: Run) -> Tensor:

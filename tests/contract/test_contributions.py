@@ -22,6 +22,10 @@ def flat(values: cp.NeuronValues) -> Tensor:
     return values.flatten()
 
 
+def score(net: cp.Network, x: Any, method: str, **more: Any) -> cp.NeuronValues:
+    return cp.score(net, x, method, **naive.CONTRIBUTION_OPTIONS.get(method, {}), **more)
+
+
 def as_dtype(x: Any, dtype: torch.dtype) -> Any:
     return map_tensors(x, lambda t: t.to(dtype) if t.is_floating_point() else t)
 
@@ -30,8 +34,8 @@ def as_dtype(x: Any, dtype: torch.dtype) -> Any:
 @pytest.mark.parametrize("name", every_case())
 def test_it_equals_its_definition_on_the_twin(name: str, method: str) -> None:
     case = case_of(name)
-    scores = cp.score(cp.Network(case.model), case.x, method)
-    expected = [naive.CONTRIBUTIONS[method](a, g) for a, g in naive.activations_and_gradients(case)]
+    scores = score(cp.Network(case.model), case.x, method)
+    expected = naive.CONTRIBUTIONS[method](case)
     assert scores.space.names == case.sites
     for site, got, want in zip(scores.space, scores.tensors, expected, strict=True):
         assert got.shape == want.shape, site
@@ -43,9 +47,9 @@ def test_it_equals_its_definition_on_the_twin(name: str, method: str) -> None:
 def test_a_batch_equals_a_loop(name: str, method: str) -> None:
     case = case_of(name)
     net = cp.Network(case.model)
-    whole = cp.score(net, case.x, method)
+    whole = score(net, case.x, method)
     for i in range(3):
-        alone = cp.score(net, sample_of(case.x, i), method)
+        alone = score(net, sample_of(case.x, i), method)
         assert torch.allclose(flat(whole)[i : i + 1], flat(alone), rtol=1e-7, atol=1e-12)
 
 
@@ -54,7 +58,7 @@ def test_a_batch_equals_a_loop(name: str, method: str) -> None:
 def test_it_is_deterministic(name: str, method: str) -> None:
     case = case_of(name)
     net = cp.Network(case.model)
-    first, second = (flat(cp.score(net, case.x, method)) for _ in range(2))
+    first, second = (flat(score(net, case.x, method)) for _ in range(2))
     assert torch.equal(first, second)
 
 
@@ -64,8 +68,8 @@ def test_it_is_deterministic(name: str, method: str) -> None:
 def test_it_works_in_every_precision(name: str, dtype: torch.dtype, method: str) -> None:
     case = case_of(name)
     target = naive.predicted(case)
-    exact = flat(cp.score(cp.Network(case.model), case.x, method, target=target))
-    scores = flat(cp.score(cp.Network(case.model.to(dtype)), as_dtype(case.x, dtype), method, target=target))
+    exact = flat(score(cp.Network(case.model), case.x, method, target=target))
+    scores = flat(score(cp.Network(case.model.to(dtype)), as_dtype(case.x, dtype), method, target=target))
     assert scores.dtype == torch.promote_types(dtype, torch.float32)
     assert float((scores - exact).abs().max() / exact.abs().max()) < TOLERANCE[dtype]
 
@@ -73,7 +77,7 @@ def test_it_works_in_every_precision(name: str, dtype: torch.dtype, method: str)
 @pytest.mark.parametrize("method", METHODS)
 def test_it_is_signed(method: str) -> None:
     case = case_of("tanh")
-    scores = flat(cp.score(cp.Network(case.model), case.x, method))
+    scores = flat(score(cp.Network(case.model), case.x, method))
     assert (scores > 0).any()
     assert (scores < 0).any()
 
@@ -82,7 +86,7 @@ def test_it_is_signed(method: str) -> None:
 @pytest.mark.parametrize("name", ["nn.ReLU", "ReLU6 in place", "reused", "encoder", "overwritten"])
 def test_dead_neurons_score_exactly_zero(name: str, method: str) -> None:
     case = case_of(name)
-    scores = cp.score(cp.Network(case.model), case.x, method)
+    scores = score(cp.Network(case.model), case.x, method)
     activations = [a for a, _ in naive.activations_and_gradients(case)]
     dead = [a == 0 for a in activations]
     assert any(d.any() for d in dead)
@@ -94,18 +98,18 @@ def test_dead_neurons_score_exactly_zero(name: str, method: str) -> None:
 def test_the_callers_no_grad_does_not_matter(name: str, method: str) -> None:
     case = case_of(name)
     net = cp.Network(case.model)
-    expected = flat(cp.score(net, case.x, method))
+    expected = flat(score(net, case.x, method))
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
-            assert torch.equal(flat(cp.score(net, case.x, method)), expected)
+            assert torch.equal(flat(score(net, case.x, method)), expected)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_frozen_parameters_do_not_matter(method: str) -> None:
     case = case_of("reused")
-    expected = flat(cp.score(cp.Network(case.model), case.x, method))
+    expected = flat(score(cp.Network(case.model), case.x, method))
     case.model.requires_grad_(False)
-    assert torch.equal(flat(cp.score(cp.Network(case.model), case.x, method)), expected)
+    assert torch.equal(flat(score(cp.Network(case.model), case.x, method)), expected)
     assert not any(p.requires_grad for p in case.model.parameters())
 
 

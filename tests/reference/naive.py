@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,8 +32,8 @@ def predicted(case: Case) -> Tensor:
     return case.twin(case.model, case.x, lambda i, a: a).argmax(dim=1)
 
 
-def activations_and_gradients(case: Case) -> list[tuple[Tensor, Tensor]]:
-    """(a, dΦ/da) per site for the predicted class, by adding a zero leaf to every activation."""
+def activations_and_gradients(case: Case, x: Any = None) -> list[tuple[Tensor, Tensor]]:
+    """(a, dΦ/da) per site for the class predicted on the case's input, by adding a zero leaf to every activation."""
     leaves: list[Tensor] = []
     seen: list[Tensor] = []
 
@@ -40,15 +42,31 @@ def activations_and_gradients(case: Case) -> list[tuple[Tensor, Tensor]]:
         seen.append(a.detach())
         return a + leaves[-1]
 
-    out = case.twin(case.model, case.x, rule)
+    out = case.twin(case.model, case.x if x is None else x, rule)
     response = out.gather(1, predicted(case)[:, None]).sum()
     gradients = torch.autograd.grad(response, leaves, allow_unused=True)
     return [(a, torch.zeros_like(a) if g is None else g) for a, g in zip(seen, gradients, strict=True)]
 
 
-def input_gradients(case: Case, rule: Any = lambda i, a: a) -> list[Tensor]:
+def value(case: Case, rule: Any = lambda i, a: a) -> Tensor:
+    """The logit of the predicted class [batch], with every activation passed through ``rule``."""
+    return case.twin(case.model, case.x, rule).gather(1, predicted(case)[:, None])[:, 0]
+
+
+def scaled(x: Any, alpha: float) -> Any:
+    """The input with every floating-point tensor at α of its way from zero."""
+
+    def scale(t: Tensor) -> Tensor:
+        return alpha * t if t.is_floating_point() else t
+
+    if isinstance(x, Tensor):
+        return scale(x)
+    return {k: scale(v) for k, v in x.items()} if isinstance(x, dict) else tuple(scale(v) for v in x)
+
+
+def input_gradients(case: Case, rule: Any = lambda i, a: a, x: Any = None) -> list[Tensor]:
     """The gradient of the predicted class's logit with every activation passed through ``rule``."""
-    x = with_grad(case.x)
+    x = with_grad(case.x if x is None else x)
     out = case.twin(case.model, x, rule)
     response = out.gather(1, predicted(case)[:, None]).sum()
     leaves = [t for t in tensors(x) if t.is_floating_point()]
@@ -56,16 +74,133 @@ def input_gradients(case: Case, rule: Any = lambda i, a: a) -> list[Tensor]:
     return [torch.zeros_like(t) if g is None else g for t, g in zip(leaves, gradients, strict=True)]
 
 
-CONTRIBUTIONS = {
-    "taylor": lambda a, g: a * g,
-    "gradient_activation": lambda a, g: g * a,
-    "activation": lambda a, g: a,
-}
-"""The definition of every registered contribution that is local in a and dΦ/da."""
+def local(function: Any) -> Any:
+    return lambda case: [function(a, g) for a, g in activations_and_gradients(case)]
 
-ATTRIBUTION_RULES = {
-    "gradient": lambda keep: lambda i, a: a,
-    "pathway_gradient": lambda keep: lambda i, a: keep[i] * a + ((~keep[i]) * a).detach(),
-    "prunegrad": lambda keep: lambda i, a: keep[i] * a,
+
+POINTS = [1e-6, *(k / 8 for k in range(1, 9))]
+
+
+def conductance(case: Case) -> list[Tensor]:
+    """Σ_k ½ (g_k + g_k+1) (y_k+1 - y_k) along the line from a zero input."""
+    nodes = [activations_and_gradients(case, scaled(case.x, alpha)) for alpha in POINTS]
+    total = [torch.zeros_like(a) for a, _ in nodes[0]]
+    for before, after in pairwise(nodes):
+        for site, ((y0, g0), (y1, g1)) in enumerate(zip(before, after, strict=True)):
+            total[site] = total[site] + 0.5 * (g0 + g1) * (y1 - y0)
+    return total
+
+
+def influence(case: Case) -> list[Tensor]:
+    """Σ_k ½ (g_k + g_k+1) (α_k+1 - α_k) along the line from a zero input."""
+    nodes = [activations_and_gradients(case, scaled(case.x, alpha)) for alpha in POINTS]
+    total = [torch.zeros_like(a) for a, _ in nodes[0]]
+    for k in range(len(POINTS) - 1):
+        for site in range(len(total)):
+            mean = 0.5 * (nodes[k][site][1] + nodes[k + 1][site][1])
+            total[site] = total[site] + mean * (POINTS[k + 1] - POINTS[k])
+    return total
+
+
+def intgrad(case: Case) -> list[Tensor]:
+    """a Σ_k ½ (g_k + g_k+1) (α_k+1 - α_k), one site after the other scaled by α."""
+    activations = [a for a, _ in activations_and_gradients(case)]
+    total = []
+    for site, a in enumerate(activations):
+        g = [_gradient_at(case, site, alpha * a) for alpha in POINTS]
+        steps = zip(pairwise(g), pairwise(POINTS), strict=True)
+        total.append(a * sum(0.5 * (g0 + g1) * (a1 - a0) for (g0, g1), (a0, a1) in steps))
+    return total
+
+
+def _gradient_at(case: Case, site: int, values: Tensor) -> Tensor:
+    """dΦ/da with a site's activation replaced by these values."""
+    leaf = values.clone().requires_grad_()
+    response = value(case, lambda number, a: leaf if number == site else a).sum()
+    found = torch.autograd.grad(response, leaf, allow_unused=True)[0] if response.requires_grad else None
+    return torch.zeros_like(values) if found is None else found
+
+
+def drop(case: Case, masks: dict[int, Tensor], baseline: list[Tensor] | None = None) -> Tensor:
+    """Φ(x) - Φ(x; the masked neurons set to the baseline): [batch]."""
+
+    def rule(number: int, a: Tensor) -> Tensor:
+        if number not in masks:
+            return a
+        return torch.where(masks[number], torch.zeros_like(a) if baseline is None else baseline[number], a)
+
+    return (value(case) - value(case, rule)).detach()
+
+
+def ablation(case: Case, baseline: list[Tensor] | None = None) -> list[Tensor]:
+    """Φ(x) - Φ(x; a_j → baseline), one neuron at a time."""
+    scores = []
+    for number, (a, _) in enumerate(activations_and_gradients(case)):
+        one = torch.eye(a[0].numel(), dtype=torch.bool).view(-1, *a.shape[1:])
+        drops = [drop(case, {number: mask}, baseline) for mask in one]
+        scores.append(torch.stack(drops, dim=1).view(a.shape))
+    return scores
+
+
+def shapley(case: Case) -> list[Tensor]:
+    """What a neuron adds to those before it, the mean over two orders of each site's neurons and their reverses."""
+    return [_marginals(case, site, a) for site, (a, _) in enumerate(activations_and_gradients(case))]
+
+
+def _marginals(case: Case, site: int, a: Tensor) -> Tensor:
+    flat = a.flatten(1)
+    generator = torch.Generator().manual_seed(site)
+    orders = [torch.randperm(flat.shape[1], generator=generator) for _ in range(2)]
+    total = torch.zeros_like(flat)
+    for order in [*orders, *(order.flip(0) for order in orders)]:
+        present = torch.zeros_like(flat[0])
+        before = _with_only(case, site, present.view(a.shape[1:]))
+        for neuron in order.tolist():
+            present[neuron] = 1
+            after = _with_only(case, site, present.view(a.shape[1:]))
+            total[:, neuron] += (after - before) / 4
+            before = after
+    return total.view(a.shape)
+
+
+def _with_only(case: Case, site: int, present: Tensor) -> Tensor:
+    return value(case, lambda number, a: a * present if number == site else a).detach()
+
+
+CONTRIBUTIONS = {
+    "taylor": local(lambda a, g: a * g),
+    "gradient_activation": local(lambda a, g: g * a),
+    "activation": local(lambda a, g: a),
+    "conductance": conductance,
+    "influence": influence,
+    "intgrad": intgrad,
+    "ablation": ablation,
+    "shapley": shapley,
 }
-"""For every registered attribution along a pathway: what it does to an activation."""
+"""The definition of every registered contribution: from a case to a tensor per site."""
+
+CONTRIBUTION_OPTIONS: dict[str, dict[str, Any]] = {
+    **{name: {"points": 9, "rule": "trapezoid"} for name in ("conductance", "influence", "intgrad")},
+    "shapley": {"permutations": 2, "exact": 0},
+}
+"""With which options a method computes just that."""
+
+
+def integrated(case: Case) -> list[Tensor]:
+    """(x - 0) ∫ dΦ/dx along the line from a zero input, by 32 Gauss-Legendre points."""
+    nodes, weights = np.polynomial.legendre.leggauss(32)
+    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    total = [torch.zeros_like(t) for t in floats]
+    for node, weight in zip(nodes, weights, strict=True):
+        gradients = input_gradients(case, x=scaled(case.x, float(node + 1) / 2))
+        total = [t + float(weight) / 2 * x * g for t, x, g in zip(total, floats, gradients, strict=True)]
+    return total
+
+
+ATTRIBUTIONS = {
+    "gradient": lambda case, keep: input_gradients(case),
+    "pathway_gradient": lambda case, keep: input_gradients(case, lambda i, a: keep[i] * a + ((~keep[i]) * a).detach()),
+    "prunegrad": lambda case, keep: input_gradients(case, lambda i, a: keep[i] * a),
+    "conductance": lambda case, keep: integrated(case),
+}
+"""The definition of every registered attribution: from a case and a pathway to a map per floating-point input."""

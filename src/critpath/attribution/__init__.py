@@ -6,17 +6,19 @@ from typing import Any
 
 from torch import Tensor
 
-from critpath.attribution import gradient, pathway_gradient, prunegrad  # noqa: F401  (they register)
+from critpath.attribution import conductance, gradient, pathway_gradient, prunegrad  # noqa: F401  (they register)
+from critpath.attribution.conductance import UnitMaps, conductance_maps
 from critpath.attribution.family import ATTRIBUTIONS, InputMaps
 from critpath.errors import InputError, OptionError
-from critpath.network import ModelInput, Network, map_tensors
+from critpath.network import ModelInput, Network, gradients_on, map_tensors
 from critpath.response import respond
 from critpath.selection import check_sparsity
 from critpath.targets import TargetLike
 
-__all__ = ["ATTRIBUTIONS", "InputMaps", "attribute", "attribution_names"]
+__all__ = ["ATTRIBUTIONS", "InputMaps", "UnitMaps", "attribute", "attribution_names", "conductance_maps"]
 
 
+@gradients_on()
 def attribute(
     net: Network, x: ModelInput, method: str = "pathway_gradient", target: TargetLike = None, **options: Any
 ) -> Any:
@@ -33,7 +35,7 @@ def attribute(
         As in ``score``.
     options
         For methods that go along a pathway: ``pathway``, or ``sparsity``, ``finder`` (a name as in
-        ``find_pathway``) and ``scope`` to find one.
+        ``find_pathway``) and ``scope`` to find one. For ``conductance``: ``through``, ``baseline``, ``points``.
 
     Raises OptionError, TargetError, InputError (also where no input is floating point), NumericalError.
     """

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from critpath.analysis import find_reach
-from critpath.contributions import CONTRIBUTIONS, score_response
+from critpath.contributions import CONTRIBUTIONS, neuron_scores
+from critpath.contributions import check_options as check_score_options
 from critpath.errors import InputError, OptionError
 from critpath.explanation import facts
 from critpath.explanation.levels import Level, floor, level_at, site_rows
@@ -84,6 +86,7 @@ def explain(
     model: str = "",
     notes: Sequence[tuple[str, str]] = (),
     progress: Progress | None = None,
+    **options: Any,
 ) -> Explanation:
     """Scores, pathway, maps, controls and coverage of one response.
 
@@ -95,6 +98,8 @@ def explain(
         As in ``score``; by default the predicted class.
     method, sparsity, scope
         How the pathway is found; see ``find_pathway``.
+    options
+        Those of the method: ``points``, ``tolerance``, ``baseline``, ``memory`` and so on; see ``score``.
     sparsities
         Between which the page's slider moves; ``sparsity`` is added.
     top
@@ -111,13 +116,13 @@ def explain(
     """
     start = time.perf_counter()
     sparsities = sorted({*sparsities, sparsity})
-    check_options(method, sparsities, scope, seed)
+    check_options(method, sparsities, scope, seed, options)
     _check(x, top, draws, picture)
     tell = progress or (lambda words: None)
     tell("scores")
     response = respond(net, x, target)
     plain = leading(response.run.input_gradients(response.value))
-    scores = score_response(response, method)
+    scores = neuron_scores(response, method, **options)
     levels = _levels(response, scores, sparsities, scope, draws, seed, tell)
     main = next(i for i, level in enumerate(levels) if level.shown.requested == sparsity)
     rows = site_rows(response, scores, levels[main].pathway)
@@ -145,8 +150,9 @@ def explain(
         coverage=facts.coverage(diagnosis),
         provenance=facts.provenance(response, method, scope, seed, time.perf_counter() - start, notes),
         caveats=facts.caveats(method, diagnosis),
-        warnings=tuple(facts.warnings(levels[main].shown, bool(plain.any()), rows, diagnosis)),
+        warnings=tuple(facts.warnings(levels[main].shown, bool(plain.any()), rows, diagnosis, scores)),
         floor=floor(response),
+        accuracy=facts.accuracy(scores),
     )
     return Explanation(scores, levels[main].pathway, levels[main].gradient, plain, content)
 
@@ -167,9 +173,12 @@ def _levels(
     return found
 
 
-def check_options(method: str, sparsities: Iterable[float], scope: str, seed: int = 0) -> None:
+def check_options(
+    method: str, sparsities: Iterable[float], scope: str, seed: int = 0, options: Mapping[str, object] | None = None
+) -> None:
     """Raises OptionError for what ``explain`` would refuse; quick, so that it can come before loading a model."""
     check_known("contribution (explain ranks neurons by one)", method, CONTRIBUTIONS.names())
+    check_score_options(method, dict(options or {}))
     for sparsity in sparsities:
         check_sparsity(sparsity)
     check_scope(scope)

@@ -12,6 +12,7 @@ import torch
 from critpath.errors import TargetError
 from critpath.explanation.views import class_name
 from critpath.network import Diagnosis
+from critpath.neurons import NeuronValues
 from critpath.report import Prediction, SiteRow, SparsityLevel
 from critpath.response import Response
 from critpath.targets import Channel, Logit, Margin, Neuron, Probability, Target, class_scores
@@ -99,18 +100,57 @@ def provenance(
     )
 
 
+def accuracy(scores: NeuronValues) -> str:
+    """How exact the scores are, as a sentence or two; empty where they are computed by their definition."""
+    error = scores.error
+    if error is None:
+        return ""
+    worst, spent = int(error.relative[0].argmax()), error.points[0]
+    most = _percent(float(error.relative[0, worst]))
+    points = f"{int(spent.min())}" if spent.min() == spent.max() else f"{int(spent.min())} to {int(spent.max())}"
+    said = (
+        f"The contributions are estimates, by {error.rule} with {points} evaluations a site: their error is about "
+        f"{_percent(float(error.overall[0]))} of all |contributions|, at most {most} at one site "
+        f"({error.space.names[worst]})."
+    )
+    if error.tolerance is None:
+        return said
+    reached = "which was reached" if error.met else "which was NOT reached"
+    return f"{said} Wanted was {_percent(error.tolerance)}, {reached}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%"
+
+
 def caveats(method: str, diagnosis: Diagnosis) -> tuple[str, ...]:
     """What the page does not show, plainly."""
     return tuple(_caveats(method, diagnosis))
 
 
+_FIRST_ORDER = (
+    "They are first-order estimates of what removing one neuron does, not the removal itself, and they say nothing "
+    "about neurons that act only together."
+)
+_MEANINGS = {
+    "taylor": _FIRST_ORDER,
+    "gradient_activation": _FIRST_ORDER,
+    "activation": "Activations say how strongly neurons fire, not what they do to the response.",
+    "intgrad": "They share out what the response would lose if the whole site went to its baseline (zero, unless "
+    "given), by gradients on the way there; that is not what removing one neuron does.",
+    "conductance": "They share out how the response changes from the baseline to this input; another baseline gives "
+    "other scores.",
+    "influence": "They are mean gradients on the way from the baseline to this input: what a change of the neuron "
+    "would do, however little it changed.",
+    "ablation": "They are exact for one neuron taken out at a time, and say nothing about neurons that act only "
+    "together.",
+    "shapley": "They share out what a site's neurons do together, site by site; scores of different sites do not add "
+    "up.",
+}
+
+
 def _caveats(method: str, diagnosis: Diagnosis) -> Iterator[str]:
-    yield (
-        f"The ranking uses {method} scores. They are first-order estimates of what removing one neuron does, not the "
-        "removal itself, and they say nothing about neurons that act only together."
-        if method != "activation"
-        else "The ranking uses activations: how strongly neurons fire, not what they do to the response."
-    )
+    yield f"The ranking uses {method} scores. {_MEANINGS.get(method, '')}".strip()
     yield (
         "A map shows where the response would change with the input if only the pathway could react. It does not show "
         "that these pixels caused the prediction; that takes an intervention on the input."
@@ -125,8 +165,12 @@ def _caveats(method: str, diagnosis: Diagnosis) -> Iterator[str]:
     yield "Every map has its own colour scale, so brightness cannot be compared between maps."
 
 
-def warnings(main: SparsityLevel, gradient: bool, rows: Sequence[SiteRow], diagnosis: Diagnosis) -> Iterator[str]:
+def warnings(
+    main: SparsityLevel, gradient: bool, rows: Sequence[SiteRow], diagnosis: Diagnosis, scores: NeuronValues
+) -> Iterator[str]:
     """What a reader must know before trusting the page."""
+    if scores.error is not None and not scores.error.met:
+        yield f"The contributions are less exact than was asked for. {accuracy(scores)}"
     if not gradient:
         yield "The plain gradient is zero as well: the response does not change with this input, at any sparsity."
     elif main.realised == 1:

@@ -47,9 +47,20 @@ def site_rows(response: Response, scores: NeuronValues, pathway: Pathway) -> tup
     total = sum(sums) or 1.0
     density = pathway.density()[0].tolist()
     return tuple(
-        SiteRow(site.name, site.kind, site.shape, site.neurons, dense, part / total, _dead(site, response))
+        SiteRow(
+            *(site.name, site.kind, site.shape, site.neurons, dense, part / total),
+            dead=_dead(site, response),
+            error=_error(site, scores),
+        )
         for site, dense, part in zip(scores.space, density, sums, strict=True)
     )
+
+
+def _error(site: Site, scores: NeuronValues) -> float | None:
+    """The estimated error of a site's scores relative to them."""
+    if scores.error is None or site.name not in scores.error.space:
+        return None
+    return float(scores.error.relative[0, scores.error.space.position(site.name)])
 
 
 def _dead(site: Site, response: Response) -> float | None:

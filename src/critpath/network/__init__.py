@@ -6,10 +6,12 @@ them, ``state`` puts the model back, ``model.Network`` runs it, ``run.Run`` is w
 """
 
 from critpath.network.doctor import Diagnosis
-from critpath.network.inputs import ModelInput, batch_size, check_finite, map_tensors, sample_of, tensors_of
+from critpath.network.inputs import ModelInput, batch_size, check_finite, map_tensors, sample_of, samples_of, tensors_of
 from critpath.network.model import Network, Rule
 from critpath.network.run import Run
+from critpath.network.slopes import dual
 from critpath.network.state import gradients_on
+from critpath.network.suffix import Suffix
 
 __all__ = [
     "Diagnosis",
@@ -17,10 +19,13 @@ __all__ = [
     "Network",
     "Rule",
     "Run",
+    "Suffix",
     "batch_size",
     "check_finite",
+    "dual",
     "gradients_on",
     "map_tensors",
     "sample_of",
+    "samples_of",
     "tensors_of",
 ]

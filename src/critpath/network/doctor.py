@@ -17,7 +17,8 @@ from torch.autograd.graph import Node, saved_tensors_hooks
 from critpath.network.activations import known_kinds
 from critpath.network.inputs import ModelInput, batch_size, call_arguments, map_tensors
 from critpath.network.state import untouched
-from critpath.neurons import Site
+from critpath.network.suffix import suffix_execution
+from critpath.neurons import NeuronSpace, Site
 from critpath.registry import FAMILIES
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Diagnosis:
     """The doctor's report; ``print`` it, or take its fields.
 
     ``identical``: the output with observation equals the plain one bit for bit; otherwise ``deviation`` is
-    the largest absolute difference. ``not_covered`` pairs what was found with the reason.
+    the largest absolute difference. ``not_covered`` pairs what was found with the reason. ``reruns`` says whether
+    methods that rerun the network from a site on (intgrad, ablation, shapley) run only what lies above it.
     """
 
     model: str
@@ -80,6 +82,7 @@ class Diagnosis:
     identical: bool
     deviation: float
     predictions: tuple[Prediction, ...]
+    reruns: str = ""
 
     @property
     def neurons(self) -> int:
@@ -110,7 +113,8 @@ def diagnose(net: Network, x: ModelInput) -> Diagnosis:
         not_covered=tuple(_not_covered(net, observer, batch) + unseen),
         identical=deviation == 0,
         deviation=deviation,
-        predictions=tuple(_predictions(forward, backward, saved, 4 * space.neurons * batch)),
+        predictions=tuple(_predictions(forward, backward, saved, space, batch)),
+        reruns=suffix_execution(net, x),
     )
 
 
@@ -227,12 +231,13 @@ def _nodes(roots: list[Node | None]) -> Iterator[Node]:
         waiting.extend(after for after, _ in node.next_functions if after is not None)
 
 
-def _predictions(forward: float, backward: float, saved: int, scores: int) -> Iterator[Prediction]:
+def _predictions(forward: float, backward: float, saved: int, space: NeuronSpace, batch: int) -> Iterator[Prediction]:
+    scores = 4 * space.neurons * batch
     for family in sorted(FAMILIES, key=lambda family: family.noun):
         for method in family:
-            seconds = method.forwards * forward + method.backwards * backward
-            peak = saved + method.copies * scores
-            yield Prediction(family.noun, method.name, method.forwards, method.backwards, seconds, peak)
+            forwards, backwards = method.passes(space)
+            seconds = forwards * forward + backwards * backward
+            yield Prediction(family.noun, method.name, forwards, backwards, seconds, saved + method.copies * scores)
 
 
 def _lines(found: Diagnosis) -> Iterator[str]:
@@ -248,6 +253,7 @@ def _lines(found: Diagnosis) -> Iterator[str]:
     yield from (f"  {_site_line(report, width)}" for report in found.sites)
     yield "\nnot covered" if found.not_covered else "\nnot covered: nothing was found"
     yield from (f"  {what}: {why}" for what, why in found.not_covered)
+    yield f"\n{found.reruns}"
     yield "\npredicted cost for this batch"
     yield from (f"  {_prediction_line(row)}" for row in found.predictions)
 
@@ -265,5 +271,6 @@ def _site_line(report: SiteReport, width: int) -> str:
 
 
 def _prediction_line(row: Prediction) -> str:
-    passes = f"{row.forwards} forward, {row.backwards} backward"
-    return f"{row.family:<18} {row.method:<20} {passes:<21} {row.seconds:7.2f} s  {row.peak_bytes / 2**20:8.0f} MiB"
+    passes = f"{row.forwards:,} forward, {row.backwards:,} backward"
+    seconds = f"{row.seconds:,.2f}" if row.seconds < 1000 else f"{row.seconds:,.0f}"
+    return f"{row.family:<18} {row.method:<20} {passes:<31} {seconds:>9} s  {row.peak_bytes / 2**20:8.0f} MiB"

@@ -35,6 +35,11 @@ def tensors_of(x: ModelInput) -> list[Tensor]:
     return [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
 
 
+def tokens_of(x: ModelInput) -> Tensor | None:
+    """The first integer input, by which embeddings are looked up; None where there is none."""
+    return next((t for t in tensors_of(x) if not t.is_floating_point() and t.dtype != torch.bool), None)
+
+
 def map_tensors(x: ModelInput, function: Callable[[Tensor], Any]) -> Any:
     """The same structure with ``function`` applied to every tensor; other arguments unchanged."""
     if isinstance(x, Tensor):
@@ -63,6 +68,16 @@ def sample_of(x: ModelInput, index: int) -> ModelInput:
 
     def pick(tensor: Tensor) -> Tensor:
         return tensor[index : index + 1] if tensor.dim() and len(tensor) == batch else tensor
+
+    return map_tensors(x, pick)
+
+
+def samples_of(x: ModelInput, samples: Tensor) -> ModelInput:
+    """The samples [n] in this order, repeats allowed; tensors whose first dimension is not the batch are shared."""
+    batch = batch_size(x)
+
+    def pick(tensor: Tensor) -> Tensor:
+        return tensor[samples.to(tensor.device)] if tensor.dim() and len(tensor) == batch else tensor
 
     return map_tensors(x, pick)
 

@@ -57,6 +57,9 @@ class Call:
         return self.tensor._version != self.version
 
 
+Embed = Callable[[int, Tensor], Tensor]
+"""Given the number of a lookup of the input's tokens, and what was looked up, what the model goes on with."""
+
 Rewrite = Callable[[Call], Tensor]
 """Given a call, the tensor that the model shall go on with; ``call.tensor`` itself to change nothing."""
 
@@ -67,7 +70,9 @@ class Observer(TorchFunctionMode):
     Calls are seen as functions, so ``nn.ReLU``, ``F.relu``, ``x.relu_()`` and ``torch.clamp(x, min=0)``
     are alike; module hooks only tell which module is running. ``protect`` names calls whose output the
     model overwrites later: they hand the model a copy. ``seeds`` are tensors made to require gradients
-    because nothing before them does (embeddings of tokens).
+    because nothing before them does (embeddings of tokens). ``tokens`` is the input that embeddings are looked up
+    by; ``embedded`` is what was found for them, and ``embed`` may change it. With ``forward_only``, names of
+    calls, these are recorded and no graph is expected.
     """
 
     def __init__(
@@ -76,12 +81,17 @@ class Observer(TorchFunctionMode):
         protect: frozenset[str],
         as_sites: frozenset[str],
         has_float_input: bool,
+        tokens: Tensor | None = None,
+        embed: Embed | None = None,
+        forward_only: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.left_out: dict[str, str] = {}
         self.hidden: Counter[str] = Counter()
         self.seeds: list[Tensor] = []
+        self.embedded: list[Tensor] = []
+        self._tokens, self._embed, self._forward_only = tokens, embed, forward_only
         self._rewrite, self._protect, self._as_sites = rewrite, protect, as_sites
         self._seed_sites = not has_float_input
         self._running: list[tuple[str, nn.Module]] = [("", nn.Module())]
@@ -156,11 +166,12 @@ class Observer(TorchFunctionMode):
             raise UnsupportedModelError(f"{self._running[-1][0] or 'the model'} {CHECKPOINTED}")
         kind = None if self._muted else recognise(name, args, kwargs)
         if kind is None:
-            return self._seeded(name, self._noted(name, func(*args, **kwargs)))
+            result = self._noted(name, func(*args, **kwargs))
+            return self._seeded(result, args) if name == "embedding" else result
         given = args[0] if args else kwargs["input"]
         if not given.is_floating_point():
             return func(*args, **kwargs)
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() and not self._forward_only:
             self.hidden[f"{kind.name} {GRADIENTS_OFF}"] += 1
             return func(*args, **kwargs)
         if not writes_in_place(name, kwargs):
@@ -192,8 +203,8 @@ class Observer(TorchFunctionMode):
         """Record the call under its name and return what the model goes on with."""
         name = self._name()
         self._counts[self._running[-1][0]] += 1
-        if not output.requires_grad:
-            if not self._seed_sites or output.dim() < 2:
+        if not output.requires_grad and name not in self._forward_only:
+            if self._forward_only or not self._seed_sites or output.dim() < 2:
                 self.left_out[name] = INDEPENDENT
                 return output
             output = self._seed(output)
@@ -219,10 +230,21 @@ class Observer(TorchFunctionMode):
             self.hidden[HIDDEN_INSIDE[name]] += 1
         return result
 
-    def _seeded(self, name: str, result: Any) -> Any:
-        if name != "embedding" or result.requires_grad or not torch.is_grad_enabled():
+    def _seeded(self, result: Tensor, args: Sequence[Any]) -> Tensor:
+        """What an embedding found, as the start of a graph where there is none yet."""
+        if result.requires_grad or not (torch.is_grad_enabled() or self._forward_only):
             return result
-        return self._seed(result)
+        if self._looks_up_tokens(args):
+            self.embedded.append(result.detach())
+            result = self._embed(len(self.embedded) - 1, result) if self._embed else result
+        return result if self._forward_only else self._seed(result)
+
+    def _looks_up_tokens(self, args: Sequence[Any]) -> bool:
+        """Whether the indices are the input's tokens themselves, not positions or types."""
+        indices = args[0] if args else None
+        if self._tokens is None or not isinstance(indices, Tensor):
+            return False
+        return indices.untyped_storage().data_ptr() == self._tokens.untyped_storage().data_ptr()
 
     def _seed(self, tensor: Tensor) -> Tensor:
         """The same values, as the start of a graph; a copy is handed on so that it may be overwritten."""

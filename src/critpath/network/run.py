@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from critpath.errors import NumericalError, UnsupportedModelError
 from critpath.network.layout import Layout
-from critpath.neurons import NeuronSpace, NeuronValues, all_finite, wide
+from critpath.network.routes import are_cuts
+from critpath.neurons import NeuronSpace, NeuronValues, Site, all_finite, wide
 
 SiteFunction = Callable[[Tensor, Tensor], Tensor]
 AtSite = Callable[[int, Tensor], Tensor | None]
@@ -59,7 +60,7 @@ class Run:
 
         self._backward(response, at_site)
         values = [f if f is not None else self._zeros(i) for i, f in enumerate(found)]
-        self._check(values)
+        self._check(self.space.sites, values)
         return NeuronValues(self.space, tuple(values))
 
     def input_gradients(self, response: Tensor, keep: NeuronValues | None = None) -> tuple[Tensor | None, ...]:
@@ -81,6 +82,31 @@ class Run:
                     "run in float32 or float64, or check the weights for extreme values"
                 )
         return gradients
+
+    def site_gradients(self, response: Tensor, positions: Sequence[int]) -> list[Tensor]:
+        """dresponse/da at some sites, [batch, *shape] each, going back no further than these."""
+        found = _gradients(response, [self.activations[p] for p in positions])
+        whole = [_or_zeros(g, self.activations[p]) for p, g in zip(positions, found, strict=True)]
+        self._check([self.space.sites[p] for p in positions], whole)
+        return [self._samples(p, gradient) for p, gradient in zip(positions, whole, strict=True)]
+
+    def from_sites(self, positions: Sequence[int], weights: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        """Gradients of several weighted sums of activations with respect to the inputs: [units, *input.shape] each.
+
+        ``weights`` holds [units, batch, *shape] for each site. The forward pass is shared by all units.
+        """
+        raw = [_each(w, self.layouts[p].from_samples) for p, w in zip(positions, weights, strict=True)]
+        leaves = [leaf for leaf in self.inputs if leaf is not None]
+        gradients = iter(_batched_gradients([self.activations[p] for p in positions], leaves, raw))
+        return tuple(None if leaf is None else next(gradients) for leaf in self.inputs)
+
+    def cuts(self, response: Tensor) -> tuple[bool, ...]:
+        """For each site, whether every route from the input to the response passes it.
+
+        A residual branch is no cut, nor is one branch of several that are joined later.
+        """
+        leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
+        return are_cuts(response, leaves, self.activations)
 
     def _backward(self, response: Tensor, at_site: AtSite | None) -> tuple[Tensor | None, ...]:
         leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
@@ -111,8 +137,8 @@ class Run:
     def _zeros(self, position: int) -> Tensor:
         return torch.zeros_like(wide(self._samples(position, self.activations[position].detach())))
 
-    def _check(self, values: list[Tensor]) -> None:
-        for site, value in zip(self.space, values, strict=True):
+    def _check(self, sites: Sequence[Site], values: Sequence[Tensor]) -> None:
+        for site, value in zip(sites, values, strict=True):
             if not all_finite(value):
                 raise NumericalError(
                     f"the values at site {site.name} {list(site.shape)} are not finite: NaN or infinity in its "
@@ -126,6 +152,31 @@ def _gradients(response: Tensor, leaves: list[Tensor]) -> tuple[Tensor | None, .
         return torch.autograd.grad(response, leaves, ones, retain_graph=True, allow_unused=True)
     except RuntimeError as error:
         raise UnsupportedModelError(f"the response cannot be differentiated: {error}") from error
+
+
+def _each(weights: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    return torch.stack([function(one) for one in weights])
+
+
+def _batched_gradients(outputs: list[Tensor], leaves: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
+    """All units in one vectorised backward pass, or one after the other where an operation cannot be vectorised."""
+    found: Sequence[Tensor | None]
+    try:
+        found = torch.autograd.grad(
+            outputs, leaves, weights, retain_graph=True, allow_unused=True, is_grads_batched=True
+        )
+    except RuntimeError:
+        rows = [
+            torch.autograd.grad(outputs, leaves, list(row), retain_graph=True, allow_unused=True)
+            for row in zip(*weights, strict=True)
+        ]
+        found = tuple(_stacked(column) for column in zip(*rows, strict=True))
+    units = len(weights[0])
+    return [_or_zeros(g, leaf.expand(units, *leaf.shape)) for g, leaf in zip(found, leaves, strict=True)]
+
+
+def _stacked(column: Sequence[Tensor | None]) -> Tensor | None:
+    return None if column[0] is None else torch.stack([one for one in column if one is not None])
 
 
 def _or_zeros(gradient: Tensor | None, leaf: Tensor) -> Tensor:

@@ -46,8 +46,13 @@ def _refuse_hidden(model: nn.Module) -> None:
             )
     if any(parameter.is_inference() for parameter in model.parameters()):
         raise UnsupportedModelError("the model was made in torch.inference_mode and has no gradients: make it outside")
-    if any(parameter.is_meta for parameter in model.parameters()):
+    if any(parameter.is_meta for parameter in model.parameters()) and not _is_offloaded(model):
         raise UnsupportedModelError("the model's parameters are on the meta device: load its weights first.")
+
+
+def _is_offloaded(model: nn.Module) -> bool:
+    """Whether accelerate brings the weights when a module runs, and takes them away again."""
+    return any(hasattr(module, "_hf_hook") for module in model.modules())
 
 
 def check_mode(modules: Modules, allow_training: bool) -> None:

@@ -114,9 +114,9 @@ def kept_chart(content: Content, width: int, height: int) -> KeptChart | None:
 
 
 def profiles(sites: Sequence[SiteRow]) -> tuple[Profile, ...]:
-    """Density, share of the contribution and dead share of every site, as rows of bars.
+    """Density, share of the contribution, dead share and error of every site, as rows of bars.
 
-    The dead share is left out where no site has one.
+    The dead share and the error are left out where no site has one.
     """
     found = [
         _profile("Density: share of the site's neurons on the pathway", "density", sites),
@@ -124,6 +124,8 @@ def profiles(sites: Sequence[SiteRow]) -> tuple[Profile, ...]:
     ]
     if any(site.dead is not None for site in sites):
         found.append(_profile("Dead share: neurons at or below zero on this input", "dead", sites))
+    if any(site.error is not None for site in sites):
+        found.append(_profile("Estimated error of the contributions, relative to the site's", "error", sites))
     return tuple(found)
 
 

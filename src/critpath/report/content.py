@@ -57,7 +57,8 @@ class SiteRow:
 
     ``density`` is the share of the site's neurons on the pathway, ``contribution`` the site's share of
     the sum of |contribution| over the network, ``dead`` the share of neurons that are <= 0 on this
-    input (None where the activation has no dead side, GELU for one).
+    input (None where the activation has no dead side, GELU for one), ``error`` the estimated error of the
+    site's scores relative to their sum of magnitudes (None where scores are computed, not estimated).
     """
 
     name: str
@@ -67,6 +68,7 @@ class SiteRow:
     density: float
     contribution: float
     dead: float | None
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Content:
     """Everything on the page of one explanation.
 
     ``floor`` is the response when every neuron is zero: what biases alone give (NaN where it is not known).
+    ``accuracy`` says how exact the contributions are, where they are estimates; empty otherwise.
     """
 
     title: str
@@ -124,3 +127,4 @@ class Content:
     caveats: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=())
     floor: float = math.nan
+    accuracy: str = ""

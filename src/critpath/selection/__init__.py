@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from critpath.contributions import CONTRIBUTIONS, score_response
+from critpath.contributions import CONTRIBUTIONS, check_options, neuron_scores
 from critpath.network import ModelInput, Network
 from critpath.pathway import Pathway
 from critpath.registry import check_known
@@ -56,7 +56,7 @@ def check_finder(method: str, options: Mapping[str, object]) -> None:
         FINDERS[method].check_options(options)
         return
     check_scope(str(options.get("scope", "network")))
-    CONTRIBUTIONS[method].check_options({k: v for k, v in options.items() if k != "scope"})
+    check_options(method, {k: v for k, v in options.items() if k != "scope"})
 
 
 def find_in_response(
@@ -64,7 +64,7 @@ def find_in_response(
 ) -> Pathway:
     """``find_pathway`` on a run that was already made. A finder that knows no scope goes without."""
     if method in CONTRIBUTIONS.names():
-        return select(score_response(response, method, **options), sparsity, scope)
+        return select(neuron_scores(response, method, **options), sparsity, scope)
     check_finder(method, options)
     scoped = {"scope": scope} if "scope" in FINDERS[method].options() else {}
     return FINDERS[method].function(response, sparsity, **scoped, **options)

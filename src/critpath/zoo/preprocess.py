@@ -68,6 +68,11 @@ class Preprocess:
         pixels = torch.from_numpy(np.array(self.view(image))).permute(2, 0, 1).contiguous()
         return (pixels.to(torch.float32) / 255 - self._column(self.mean)) / self._column(self.std)
 
+    @property
+    def black(self) -> Tensor:
+        """A black picture as the network's input, one value per channel `[3, 1, 1]`: a baseline."""
+        return -self._column(self.mean) / self._column(self.std)
+
     def pixels(self, x: Tensor) -> Tensor:
         """The inverse of the normalisation: `[..., 3, H, W]` to RGB, in [0, 1] for a real picture."""
         return x * self._column(self.std).to(x) + self._column(self.mean).to(x)

@@ -1,0 +1,165 @@
+"""Conductance onto the input: which input features flow to the response through chosen neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from critpath.attribution.family import ATTRIBUTIONS, InputMaps
+from critpath.baselines import InputBaseline, starts_of
+from critpath.errors import InputError, OptionError
+from critpath.groups import By, Groups, Unit, groups_of
+from critpath.lines import InputLine
+from critpath.lines.quadrature import gauss
+from critpath.memory import rows_at_once
+from critpath.network import ModelInput, Network, Run, gradients_on, map_tensors
+from critpath.response import Response, respond
+from critpath.targets import TargetLike
+
+POINTS = 32
+UNITS = 16
+"""Units whose maps are made in one backward pass."""
+
+
+@dataclass(frozen=True, eq=False)
+class UnitMaps:
+    """One map over the input for each unit: ``maps`` has the input's structure, tensors [units, batch, ...]."""
+
+    names: tuple[str, ...]
+    maps: ModelInput
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, name: str) -> ModelInput:
+        """The map of one unit, shaped like the input. Raises OptionError for a name that is not here."""
+        if name not in self.names:
+            raise OptionError(f"no unit is called {name!r}; there are {', '.join(self.names[:8])}")
+        return map_tensors(self.maps, lambda maps: maps[self.names.index(name)])
+
+
+@gradients_on()
+def conductance_maps(
+    net: Network,
+    x: ModelInput,
+    through: By,
+    target: TargetLike = None,
+    *,
+    baseline: InputBaseline = None,
+    points: int = POINTS,
+    memory: str | int | None = None,
+) -> UnitMaps:
+    """(x_i - x'_i) ∫ Σ_y ∂Φ/∂y ∂y/∂x_i dα for every unit: what flows from each input value through its neurons y.
+
+    Equation 2 of the conductance paper. ``through`` names the units, as ``by`` does in ``score``: a list of
+    ``Channel``, ``Neuron`` and site names, or a mapping of names to them. A unit's map adds up to its
+    conductance. Forward passes, and the way back to the site, are shared by all units; each adds a way back
+    from the site to the input for every one of the ``points`` (Gauss-Legendre). Several baselines are averaged.
+
+    Raises OptionError, InputError (also where no input is floating point), TargetError, NumericalError.
+    """
+    response = respond(net, x, target)
+    _check(response, points)
+    groups = groups_of(through, response.space)
+    maps = iter(_maps(response, groups, baseline, points, memory))
+    return UnitMaps(groups.names, map_tensors(x, lambda tensor: next(maps)))
+
+
+@ATTRIBUTIONS.register("conductance", forwards=POINTS, backwards=2 * POINTS)
+def conductance(
+    response: Response,
+    *,
+    through: Unit | Sequence[Unit] | None = None,
+    baseline: InputBaseline = None,
+    points: int = POINTS,
+    memory: str | int | None = None,
+) -> InputMaps:
+    """The map of ``conductance_maps`` for one unit: a site's name, a ``Channel``, a ``Neuron``, or several together.
+
+    Without ``through``, everything that reaches the response: the integrated gradients of the input.
+    """
+    _check(response, points)
+    if through is None:
+        return _whole(response, baseline, points, memory)
+    units: list[Unit] = list(through) if isinstance(through, list | tuple) else [cast(Unit, through)]
+    found = _maps(response, groups_of({"unit": units}, response.space), baseline, points, memory)
+    return tuple(None if maps is None else maps[0] for maps in found)
+
+
+def _check(response: Response, points: int) -> None:
+    if not isinstance(points, int) or points < 1:
+        raise OptionError(f"points is {points!r}; a line needs 1 point or more")
+    if all(leaf is None for leaf in response.run.inputs):
+        raise InputError("the input holds integers only (tokens?): a map over it needs the model's embeddings as input")
+
+
+def _maps(
+    response: Response, groups: Groups, baseline: InputBaseline, points: int, memory: str | int | None
+) -> list[Tensor | None]:
+    """[units, *input.shape] for each input, None for integer ones."""
+    totals = [None if leaf is None else leaf.new_zeros(len(groups), *leaf.shape) for leaf in response.run.inputs]
+    for run, line, weights, samples in _points(response, baseline, points, memory):
+        positions, members = _members(groups, response)
+        gradients = run.site_gradients(response.of_rows(run, samples), positions)
+        for first in range(0, len(groups), UNITS):
+            chosen = [m[first : first + UNITS].unsqueeze(1).to(g) * g for m, g in zip(members, gradients, strict=True)]
+            _add(totals, first, run.from_sites(positions, chosen), line, weights, samples)
+    return totals
+
+
+def _whole(response: Response, baseline: InputBaseline, points: int, memory: str | int | None) -> InputMaps:
+    totals = [None if leaf is None else leaf.new_zeros(1, *leaf.shape) for leaf in response.run.inputs]
+    for run, line, weights, samples in _points(response, baseline, points, memory):
+        found = run.input_gradients(response.of_rows(run, samples))
+        _add(totals, 0, [None if g is None else g.unsqueeze(0) for g in found], line, weights, samples)
+    return tuple(None if total is None else total[0] for total in totals)
+
+
+def _points(
+    response: Response, baseline: InputBaseline, points: int, memory: str | int | None
+) -> Iterator[tuple[Run, InputLine, Tensor, Tensor]]:
+    """Runs at the points of every line: the run, its line, and the weight and sample of each of its rows."""
+    starts, (alphas, weights) = starts_of(baseline, response.net, response.x), gauss(points)
+    at_once = rows_at_once(response.net, response.x, memory)
+    batch = response.run.batch
+    whole = batch if not response.target.any_batch else 1
+    requests = [(s, a, w / len(starts)) for a, w in zip(alphas, weights, strict=True) for s in range(batch)]
+    step = whole if whole > 1 else at_once
+    for line in (InputLine(response, start) for start in starts):
+        for first in range(0, len(requests), step):
+            numbers, at, weight = zip(*requests[first : first + step], strict=True)
+            samples = torch.tensor(numbers, device=response.value.device)
+            run = line.run(torch.tensor(at, dtype=torch.float64), samples)
+            yield run, line, torch.tensor(weight, dtype=torch.float64), samples
+
+
+def _add(
+    totals: Sequence[Tensor | None],
+    first: int,
+    gradients: Sequence[Tensor | None],
+    line: InputLine,
+    weights: Tensor,
+    samples: Tensor,
+) -> None:
+    """Adds w (x - x') ∂/∂x to the totals of the units from ``first`` on."""
+    for total, gradient, direction in zip(totals, gradients, line.directions(samples), strict=True):
+        if total is None or gradient is None or direction is None:
+            continue
+        shape = (1, -1, *[1] * (gradient.dim() - 2))
+        term = gradient * direction * weights.to(gradient).view(shape)
+        total[first : first + len(term)].index_add_(1, samples.to(term.device), term)
+
+
+def _members(groups: Groups, response: Response) -> tuple[list[int], list[Tensor]]:
+    """The sites that units lie in, and for each of these which neurons are members: [units, *shape]."""
+    sites = [p for p in range(len(response.space)) if len(groups.columns(p))]
+    return sites, [torch.stack([_mask(groups, unit, p) for unit in range(len(groups))]) for p in sites]
+
+
+def _mask(groups: Groups, unit: int, position: int) -> Tensor:
+    mask = groups.mask(unit, position)
+    return torch.zeros(groups.space.sites[position].shape, dtype=torch.bool) if mask is None else mask

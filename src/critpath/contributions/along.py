@@ -1,0 +1,177 @@
+"""What the methods that integrate along a line have in common: their options, and the accuracy that they report."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from critpath.accuracy import Accuracy, ToleranceWarning
+from critpath.errors import OptionError
+from critpath.groups import By, Groups, GroupValues, grouped, groups_of
+from critpath.lines import RULES, Enough, Line, Plan, Result, Sums, integrate, zeros
+from critpath.neurons import NeuronSpace, NeuronValues, rows
+from critpath.registry import check_known
+
+Scores: TypeAlias = NeuronValues | GroupValues
+
+POINTS, BUDGET = 32, 1024
+"""Points of a line where nothing is said, and the most that a tolerance may take."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a line is integrated, as ``score`` takes it.
+
+    points
+        Points of the line, 32 by default; with a tolerance, at most so many (1024 by default).
+    tolerance
+        Relative error wanted: the sum of |score - exact score| over neurons by the sum of |score|.
+    tolerance_of
+        Where it is wanted: at every ``"site"``, or over the ``"network"``.
+    rule
+        ``"bisection"``: trapezoids on differences, halved where gradients change. ``"trapezoid"``: at equal
+        distances. ``"gauss"``: forward-mode derivatives with Gauss-Legendre weights, for smooth networks.
+        ``"auto"``: bisection where every activation is piecewise linear, else what is estimated to do better.
+    by, absolute
+        Sums over channels, sites or groups in place of neurons: signed, or of |score|.
+    memory
+        A limit, ``"4GiB"`` for one; by default half of what is free.
+    """
+
+    points: int | None = None
+    tolerance: float | None = None
+    tolerance_of: str = "site"
+    rule: str = "auto"
+    by: By = None
+    absolute: bool = False
+    memory: str | int | None = None
+
+    def __post_init__(self) -> None:
+        check_known("rule of integration", self.rule, ("auto", *RULES))
+        check_known("place of a tolerance", self.tolerance_of, ("site", "network"))
+        least = 4 if self.rule == "gauss" else 2
+        if self.points is not None and (not isinstance(self.points, int) or self.points < least):
+            raise OptionError(f"points is {self.points!r}; a line needs {least} points or more by the rule {self.rule}")
+        if self.tolerance is not None and not (isfinite(self.tolerance) and self.tolerance > 0):
+            raise OptionError(f"tolerance is {self.tolerance!r}; it is a relative error above 0, for instance 0.05")
+
+    def enough(self) -> Enough | None:
+        """When a tolerance is met; None where a number of points is given."""
+        wanted = self.tolerance
+        if wanted is None:
+            return None
+        if self.tolerance_of == "site":
+            return lambda sample, error, scale: error <= wanted * scale
+        return lambda sample, error, scale: (error.sum() <= wanted * scale.sum()).expand_as(error)
+
+    def plan(self, names: Sequence[str], enough: Enough | None, keep: bool = False) -> Plan:
+        budget = self.points or (POINTS if self.tolerance is None else BUDGET)
+        return Plan(self.rule, budget, enough, tuple(names), self.memory, keep)
+
+    def groups(self, space: NeuronSpace) -> Groups | None:
+        """What sums are wanted of; None for neurons."""
+        return None if self.by in (None, "neurons") else groups_of(self.by, space)
+
+
+@dataclass(frozen=True, eq=False)
+class Integral:
+    """Scores of one integrand along one line, and how it went: a result for each sample."""
+
+    tensors: tuple[Tensor, ...]
+    accuracy: Accuracy
+    reasons: tuple[str, ...]
+
+
+def along(
+    line: Line, names: Sequence[str], options: Options, enough: Enough | None = None, keep: bool = False
+) -> dict[str, Integral]:
+    """Integrate, by neurons or straight away by groups where only their signed sums are wanted.
+
+    ``enough`` says when to stop, in place of the tolerance; with ``keep`` the line keeps what was seen.
+    """
+    groups = None if options.absolute else options.groups(line.response.space)
+    sums = zeros(line, names, groups)
+    results = integrate(line, options.plan(names, enough or options.enough(), keep), sums)
+    return {name: _integral(line, name, sums, results, options) for name in names}
+
+
+def _integral(line: Line, name: str, sums: Sums, results: list[Result], options: Options) -> Integral:
+    tensors = sums.totals[name]
+    judged = [result.judged[name] for result in results]
+    error, scale = (torch.stack([getattr(j, part) for j in judged]) for part in ("error", "scale"))
+    points = torch.tensor([result.points for result in results], device=error.device).unsqueeze(1).expand_as(error)
+    gap = _gap(line, name, sums, tensors).to(error)
+    rule = ", ".join(sorted({result.rule for result in results}))
+    reasons = tuple(result.reason for result in results)
+    accuracy = Accuracy(line.space, error, scale, gap, points, rule, options.tolerance, worst_reason(reasons))
+    return Integral(tensors, accuracy, reasons)
+
+
+def worst_reason(reasons: Sequence[str]) -> str:
+    """The one that a reader must know of."""
+    return next((reason for reason in ("points", "resolution", "tolerance") if reason in reasons), "")
+
+
+def combined(space: NeuronSpace, parts: Sequence[Integral], options: Options) -> Scores:
+    """The mean over several baselines, as neurons or groups; warns where a tolerance was not met."""
+    tensors = tuple(sum(row[1:], row[0]) / len(parts) for row in zip(*(part.tensors for part in parts), strict=True))
+    accuracy = _mean_accuracy([part.accuracy for part in parts], [r for part in parts for r in part.reasons])
+    groups = options.groups(space)
+    if groups is None or options.absolute:
+        scores = NeuronValues(space, tensors, rescaled(accuracy, tensors))
+        return told(scores if groups is None else grouped(scores, groups, options.absolute))
+    return told(GroupValues(groups.names, groups.sizes, tensors[0], accuracy))
+
+
+def _mean_accuracy(of: Sequence[Accuracy], reasons: Sequence[str]) -> Accuracy:
+    """That of a mean of scores, their errors taken to have the same sign."""
+    error, scale, gap = (torch.stack([getattr(a, n) for a in of]).mean(dim=0) for n in ("error", "scale", "gap"))
+    points = torch.stack([accuracy.points for accuracy in of]).sum(dim=0)
+    rule = ", ".join(sorted({accuracy.rule for accuracy in of}))
+    return Accuracy(of[0].space, error, scale, gap, points, rule, of[0].tolerance, worst_reason(reasons))
+
+
+def told(scores: Scores) -> Scores:
+    """The scores; warns where they are less accurate than was asked for."""
+    if scores.error is not None and not scores.error.met:
+        warnings.warn(
+            f"the tolerance was not met: {scores.error!r}. All points allowed were spent: give more with points=, or "
+            "raise the tolerance; the scores are the best so far",
+            ToleranceWarning,
+            stacklevel=2,
+        )
+    return scores
+
+
+def rescaled(accuracy: Accuracy, tensors: Sequence[Tensor]) -> Accuracy:
+    """The watched neurons' relative errors, put on the scale of all neurons."""
+    scale = torch.stack([rows(t).double().abs().sum(dim=1).to(accuracy.scale) for t in tensors], dim=1)
+    return replace(accuracy, scale=scale, error=accuracy.relative * scale)
+
+
+def _gap(line: Line, name: str, sums: Sums, tensors: Sequence[Tensor]) -> Tensor:
+    """|Σ scores - change of the response| [batch, sites], NaN where completeness is not defined."""
+    change = line.change().double()
+    unknown = torch.full((len(change), len(line.space)), torch.nan, dtype=torch.float64, device=change.device)
+    if name != "conductance":
+        return unknown
+    for position, complete in enumerate(line.complete()):
+        total = _total(sums.groups, position, tensors) if complete else None
+        if total is not None:
+            unknown[:, position] = (total.to(change) - change).abs()
+    return unknown
+
+
+def _total(groups: Groups | None, position: int, tensors: Sequence[Tensor]) -> Tensor | None:
+    """The sum of all scores of a site, where what was added up tells."""
+    if groups is None:
+        return rows(tensors[position]).double().sum(dim=1)
+    columns = groups.columns(position)
+    whole = int(groups.sizes[columns].sum()) == groups.space.sites[position].neurons and not groups.spanning.any()
+    return tensors[0][:, columns.to(tensors[0].device)].sum(dim=1) if whole else None

@@ -1,0 +1,236 @@
+"""Conductance, influence and integrated gradients of neurons: sums over the points of a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from critpath.lines.line import Line, Memory, Point, Seen
+from critpath.lines.mesh import Coordinate, Enough, Judged, judged_at, refined, uniform
+from critpath.lines.nodes import Nodes
+from critpath.lines.quadrature import gauss, gauss_subset, remaining_smooth
+from critpath.lines.sample import Watched, watch
+from critpath.lines.sums import COORDINATES, Sums
+from critpath.memory import limit_of, rows_at_once
+
+PILOT = 8
+"""Gauss points by which the automatic rule decides, and with which a tolerance is first tried."""
+
+HOLD = 64
+"""Points of a line that should fit into memory before several samples are taken together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a line is integrated: by which rule, with how many points at most, until which sites are ``enough``.
+
+    ``enough`` None spends all points; it is asked about the first of the integrands. With ``keep`` the line
+    keeps what was seen, for a second look.
+    """
+
+    rule: str
+    points: int
+    enough: Enough | None
+    integrands: tuple[str, ...]
+    memory: str | int | None = None
+    keep: bool = False
+
+    @property
+    def coordinate(self) -> Coordinate:
+        """Over what the first integrand is integrated."""
+        return COORDINATES[self.integrands[0]]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """How it went for one sample: each integrand's errors and scales, points spent, by which rule, and why so many."""
+
+    judged: dict[str, Judged]
+    points: int
+    rule: str
+    reason: str
+
+
+def integrate(line: Line, plan: Plan, sums: Sums) -> list[Result]:
+    """Add the integrals of every sample to ``sums``, split as memory allows; a result for each sample."""
+    watched = watch(line.space)
+    rows = rows_at_once(line.response.net, line.response.x, plan.memory, sums.bytes)
+    room = _room(line, plan, sums, rows)
+    found: dict[int, Result] = {}
+    for samples in _together(line, room):
+        found |= _by_rule(_Work(line, plan, sums, watched, rows, room), samples)
+        line.memory.clear(plan.keep)
+    return [found[sample] for sample in sorted(found)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What the rules share."""
+
+    line: Line
+    plan: Plan
+    sums: Sums
+    watched: Watched
+    rows: int
+    room: int
+
+    def nodes(self, slopes: bool = False) -> Nodes:
+        memory = Memory() if slopes else self.line.memory
+        return Nodes(self.line, self.watched, self.rows, 0 if slopes else self.room, memory, slopes)
+
+
+def _room(line: Line, plan: Plan, sums: Sums, rows: int) -> int:
+    """How many whole points fit into what the passes and the sums leave."""
+    net, x = line.response.net, line.response.x
+    left = limit_of(plan.memory, net.device(x)) - rows * net.footprint(x) - sums.bytes
+    one = sum(2 * max(4, t.element_size()) * t[0].numel() for t in line.ends())
+    return max(0, left // one)
+
+
+def _together(line: Line, room: int) -> list[list[int]]:
+    """Samples that are worked on at the same time."""
+    batch = line.response.run.batch
+    if not line.response.target.any_batch:
+        return [list(range(batch))]
+    some = max(1, room // HOLD)
+    return [list(range(first, min(first + some, batch))) for first in range(0, batch, some)]
+
+
+def _by_rule(work: _Work, samples: list[int]) -> dict[int, Result]:
+    rule = work.plan.rule
+    if rule != "auto":
+        return RULES[rule](work, samples)
+    if work.line.piecewise_linear:
+        return _bisection(work, samples)
+    smooth = _smooth(work, samples)
+    return _gauss(work, smooth) | _bisection(work, [s for s in samples if s not in smooth])
+
+
+# ---------------------------------------------------------------------------------------- trapezoids on differences
+def _bisection(work: _Work, samples: list[int]) -> dict[int, Result]:
+    """Meshes that are bisected where the gradient changes."""
+    nodes, plan = work.nodes(), work.plan
+    meshes, reasons = refined(nodes, samples, plan.points, plan.enough or _never, plan.coordinate)
+    return _trapezoids(work, nodes, meshes, reasons, "bisection")
+
+
+def _trapezoid(work: _Work, samples: list[int]) -> dict[int, Result]:
+    """Points at equal distances; with a tolerance, twice as many until it is met."""
+    found: dict[int, Result] = {}
+    points = work.plan.points if work.plan.enough is None else min(PILOT + 1, work.plan.points)
+    while left := [s for s in samples if s not in found or found[s].reason == ""]:
+        meshes = {sample: uniform(points) for sample in left}
+        found |= _trapezoids(work, work.nodes(), meshes, {}, "trapezoid")
+        found |= {s: _ended(work.plan, s, found[s], 2 * points - 1) for s in left}
+        points = 2 * points - 1
+    return found
+
+
+def _trapezoids(
+    work: _Work, nodes: Nodes, meshes: dict[int, list[float]], reasons: dict[int, str], rule: str
+) -> dict[int, Result]:
+    for sample in meshes:
+        work.sums.clear(sample)
+    for sample, before, here, after in _neighbours(nodes.read((s, a) for s, mesh in meshes.items() for a in mesh)):
+        dy = [b - a for a, b in zip(before[1].y, after[1].y, strict=True)]
+        work.sums.add(sample, here.g, dy, after[0] - before[0], 0.5)
+    return {s: Result(_judged(work, nodes, s, mesh), len(mesh), rule, reasons.get(s, "")) for s, mesh in meshes.items()}
+
+
+def _judged(work: _Work, nodes: Nodes, sample: int, mesh: list[float]) -> dict[str, Judged]:
+    return {name: judged_at(nodes, sample, mesh, COORDINATES[name]) for name in work.plan.integrands}
+
+
+def _neighbours(
+    points: Iterable[tuple[Point, Seen]],
+) -> Iterator[tuple[int, tuple[float, Seen], Seen, tuple[float, Seen]]]:
+    """Every point of each sample with those before and after it; the ends are their own neighbours.
+
+    So that Σ_k g_k ½ (y_k+1 - y_k-1) is the sum of trapezoids ½ (g_k + g_k+1) (y_k+1 - y_k).
+    """
+    last: dict[int, tuple[tuple[float, Seen], tuple[float, Seen]]] = {}
+    for (sample, alpha), seen in points:
+        if sample in last:
+            before, here = last[sample]
+            yield sample, before, here[1], (alpha, seen)
+        last[sample] = (last[sample][1], (alpha, seen)) if sample in last else ((alpha, seen), (alpha, seen))
+    for sample, (before, here) in last.items():
+        yield sample, before, here[1], here
+
+
+# ------------------------------------------------------------------------------------------------- Gauss-Legendre
+def _gauss(work: _Work, samples: list[int]) -> dict[int, Result]:
+    """Slopes by forward-mode derivatives; with a tolerance, twice as many points until it is met."""
+    found: dict[int, Result] = {}
+    points = work.plan.points if work.plan.enough is None else min(PILOT, work.plan.points)
+    while left := [s for s in samples if s not in found or found[s].reason == ""]:
+        found |= _gauss_once(work, left, points)
+        found |= {s: _ended(work.plan, s, found[s], 2 * points) for s in left}
+        points *= 2
+    return found
+
+
+def _gauss_once(work: _Work, samples: list[int], points: int) -> dict[int, Result]:
+    nodes, (alphas, weights) = work.nodes(slopes=True), gauss(points)
+    weight = dict(zip(alphas, weights, strict=True))
+    for sample in samples:
+        work.sums.clear(sample)
+    for (sample, alpha), seen in nodes.read((s, a) for s in samples for a in alphas):
+        work.sums.add(sample, seen.g, seen.slope, 1.0, weight[alpha])
+    return {s: Result(_judged_gauss(work, nodes, s, alphas, weights), points, "gauss", "") for s in samples}
+
+
+def _judged_gauss(
+    work: _Work, nodes: Nodes, sample: int, alphas: list[float], weights: list[float]
+) -> dict[str, Judged]:
+    y, g, slope = nodes.watched_at(sample, alphas)
+    ones = torch.ones(len(alphas), dtype=y.dtype, device=y.device)
+    values = {name: g * COORDINATES[name](slope, ones) for name in work.plan.integrands}
+    return {name: _judge_gauss(of, alphas, weights, work.watched) for name, of in values.items()}
+
+
+def _judge_gauss(values: Tensor, alphas: list[float], weights: list[float], watched: Watched) -> Judged:
+    """By what interpolation through a half and a quarter of the nodes gives for the integral of values [n, m]."""
+    levels = [weights, gauss_subset(alphas, 2), gauss_subset(alphas, 4)]
+    fine, half, quarter = (torch.tensor(w).to(values) @ values for w in levels)
+    change, before = (watched.sums((a - b).abs()) for a, b in ((fine, half), (half, quarter)))
+    scale = watched.sums(fine.abs())
+    floor = 8 * torch.finfo(values.dtype).eps * scale
+    return Judged(remaining_smooth(change, before) + floor, scale, torch.empty(0))
+
+
+def _smooth(work: _Work, samples: list[int]) -> list[int]:
+    """The samples for which a few Gauss points are estimated to do better than trapezoids on the same points."""
+    nodes, (alphas, weights) = work.nodes(slopes=True), gauss(min(PILOT, max(4, work.plan.points)))
+    nodes.visit((sample, alpha) for sample in samples for alpha in alphas)
+    better = []
+    for sample in samples:
+        smooth = _judged_gauss(work, nodes, sample, alphas, weights)[work.plan.integrands[0]]
+        rough = judged_at(nodes, sample, alphas, work.plan.coordinate)
+        if smooth.error.sum() <= rough.error.sum():
+            better.append(sample)
+    return better
+
+
+# ----------------------------------------------------------------------------------------------------------- common
+def _ended(plan: Plan, sample: int, result: Result, next_points: int) -> Result:
+    """The result, with the reason to stop if there is one."""
+    judged = result.judged[plan.integrands[0]]
+    if plan.enough is not None and bool(plan.enough(sample, judged.error, judged.scale).all()):
+        return replace(result, reason="tolerance")
+    return replace(result, reason="points" if plan.enough is None or next_points > plan.points else "")
+
+
+def _never(sample: int, error: Tensor, scale: Tensor) -> Tensor:
+    return torch.zeros_like(error, dtype=torch.bool)
+
+
+RULES: dict[str, Callable[[_Work, list[int]], dict[int, Result]]] = {
+    "bisection": _bisection,
+    "trapezoid": _trapezoid,
+    "gauss": _gauss,
+}
+"""The rules of integration by name; beside them there is "auto"."""

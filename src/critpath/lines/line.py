@@ -1,0 +1,222 @@
+"""Lines: the ways from a baseline to the input along which gradients are integrated."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from critpath.baselines import Start
+from critpath.errors import ForwardError, MismatchError, NumericalError
+from critpath.network import ModelInput, Run, dual, map_tensors, tensors_of
+from critpath.neurons import NeuronSpace, wide
+from critpath.response import Above, Response
+
+Tensors = tuple[Tensor, ...]
+STEP = 1e-3
+"""Half the distance of central differences on the line, for models without forward-mode derivatives."""
+
+
+Point = tuple[int, float]
+"""A sample's number and α."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One point: activations y, gradients g and, if asked for, slopes dy/dα of one sample, [*shape] per site."""
+
+    y: Tensors
+    g: Tensors
+    slope: Tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Points of a line that were evaluated: some whole, and the watched neurons of all."""
+
+    held: dict[Point, Seen] = field(default_factory=dict)
+    watched: dict[Point, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
+
+    def clear(self, keep: bool = False) -> None:
+        """Forget all, unless they are to be kept."""
+        if not keep:
+            self.held.clear()
+            self.watched.clear()
+
+
+class Line(ABC):
+    """Points α of a line, 0 at the baseline and 1 at the input, for every sample of a response.
+
+    ``alphas`` and ``samples`` are [n]: row i asks for the point alphas[i] of the line of sample samples[i].
+    """
+
+    response: Response
+    memory: Memory
+
+    @property
+    @abstractmethod
+    def space(self) -> NeuronSpace:
+        """The sites whose neurons are looked at."""
+
+    @abstractmethod
+    def at(self, alphas: Tensor, samples: Tensor) -> tuple[Tensors, Tensors]:
+        """Activations y and gradients dΦ/dy, at least float32: [n, *shape] per site."""
+
+    @abstractmethod
+    def slopes(self, alphas: Tensor, samples: Tensor) -> Tensors:
+        """dy/dα: [n, *shape] per site."""
+
+    @abstractmethod
+    def ends(self) -> Tensors:
+        """The activations at the input: [batch, *shape] per site."""
+
+    @abstractmethod
+    def change(self) -> Tensor:
+        """Φ at the input minus Φ at the baseline: [batch]."""
+
+    @abstractmethod
+    def complete(self) -> tuple[bool, ...]:
+        """For each site, whether its neurons' contributions must add up to ``change()``."""
+
+    @property
+    def piecewise_linear(self) -> bool:
+        """Whether every activation of the network is."""
+        return all(site.piecewise_linear for site in self.response.space)
+
+
+@dataclass(frozen=True, eq=False)
+class InputLine(Line):
+    """x(α) = x' + α (x - x'): all sites along the straight line of inputs. For tokens, the line of their embeddings."""
+
+    response: Response
+    start: Start
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def space(self) -> NeuronSpace:
+        return self.response.space
+
+    def at(self, alphas: Tensor, samples: Tensor) -> tuple[Tensors, Tensors]:
+        run = self.run(alphas, samples, graph=True)
+        value = self._value(run, samples)
+        try:
+            gradients = run.read(value, lambda a, gradient: gradient).tensors
+        except NumericalError as error:
+            raise NumericalError(f"at α in {_span(alphas)} of the line from the baseline: {error}") from error
+        return tuple(wide(a) for a in run.values().tensors), gradients
+
+    def slopes(self, alphas: Tensor, samples: Tensor) -> Tensors:
+        try:
+            return tuple(wide(slope) for slope in self._forward_mode(alphas, samples))
+        except ForwardError:
+            return self._central_differences(alphas, samples)
+
+    def ends(self) -> Tensors:
+        return self.response.run.values().tensors
+
+    def change(self) -> Tensor:
+        samples = self.response.samples
+        run = self.run(torch.zeros(len(samples)), samples, graph=False)
+        return self.response.value.detach() - self._value(run, samples).detach()
+
+    def complete(self) -> tuple[bool, ...]:
+        return self.response.run.cuts(self.response.value)
+
+    def run(self, alphas: Tensor, samples: Tensor, graph: bool = True) -> Run:
+        """The network on these points. Raises MismatchError where it takes another way than on the input."""
+        net, x = self.response.net, self._inputs(alphas, samples)
+        run = net.run(x, graph=graph, embed=lambda number, found: self._between(number, found, alphas, samples))
+        if difference := self.space.difference(run.space):
+            raise MismatchError(
+                "the network takes another way between the baseline and the input, so its sites cannot be followed "
+                f"along the line (α in {_span(alphas)}): {difference}. Give a baseline nearer to the input, or look "
+                "at the common sites with Network(model, only=[...])"
+            )
+        return run
+
+    def _value(self, run: Run, samples: Tensor) -> Tensor:
+        return self.response.of_rows(run, samples)
+
+    def _inputs(self, alphas: Tensor, samples: Tensor) -> ModelInput:
+        ends = iter(self._ends(samples))
+        return map_tensors(self.response.x, lambda t: _between(*next(ends), alphas))
+
+    def _ends(self, samples: Tensor) -> Iterator[tuple[Tensor | None, Tensor]]:
+        """For each of the input's tensors where it starts (None for what does not move) and where it ends."""
+        batch = self.response.run.batch
+        for start, end in zip(tensors_of(self.start.x), tensors_of(self.response.x), strict=True):
+            rows = samples.to(end.device) if end.dim() and len(end) == batch else slice(None)
+            moves = end.is_floating_point() and isinstance(rows, Tensor)
+            yield start[rows] if moves else None, end[rows] if end.dim() else end
+
+    def _between(self, number: int, found: Tensor, alphas: Tensor, samples: Tensor) -> Tensor:
+        return _between(self.start.embedding(number, found, samples), found, alphas)
+
+    def directions(self, samples: Tensor) -> list[Tensor | None]:
+        """x - x' for each of the input's tensors, None for those that do not move."""
+        return [None if start is None else end - start for start, end in self._ends(samples)]
+
+    def _forward_mode(self, alphas: Tensor, samples: Tensor) -> Tensors:
+        def embed(number: int, found: Tensor) -> Tensor:
+            start = self.start.embedding(number, found, samples)
+            return dual(_between(start, found, alphas), found - start)
+
+        return self.response.net.slopes(self._inputs(alphas, samples), self.directions(samples), self.space, embed)
+
+    def _central_differences(self, alphas: Tensor, samples: Tensor) -> Tensors:
+        low, high = (alphas - STEP).clamp_min(0), (alphas + STEP).clamp_max(1)
+        below, above = (self.run(a, samples, graph=False).values().tensors for a in (low, high))
+        return tuple((wide(b) - wide(a)) / _like(high - low, a) for a, b in zip(below, above, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class SiteLine(Line):
+    """a(α) = a' + α (a - a') for the activations of one site, everything above recomputed."""
+
+    response: Response
+    above: Above
+    start: Tensor
+    memory: Memory = field(default_factory=Memory)
+
+    @cached_property
+    def space(self) -> NeuronSpace:
+        return NeuronSpace((self.response.space.sites[self.above.position],), self.response.space.network)
+
+    @cached_property
+    def _end(self) -> Tensor:
+        return self.response.run.activation(self.space.names[0]).detach()
+
+    def at(self, alphas: Tensor, samples: Tensor) -> tuple[Tensors, Tensors]:
+        y = _between(self.start[samples], self._end[samples], alphas)
+        return (wide(y),), (self.above.gradient(y, samples)[1],)
+
+    def slopes(self, alphas: Tensor, samples: Tensor) -> Tensors:
+        return (wide(self._end - self.start)[samples],)
+
+    def ends(self) -> Tensors:
+        return (self._end,)
+
+    def change(self) -> Tensor:
+        return self.response.value.detach() - self.above.of(self.start, self.response.samples)
+
+    def complete(self) -> tuple[bool, ...]:
+        return (True,)
+
+
+def _between(start: Tensor | None, end: Tensor, alphas: Tensor) -> Tensor:
+    """start + α (end - start), row by row; the end itself where there is no start."""
+    if start is None:
+        return end
+    return torch.lerp(wide(start), wide(end), _like(alphas, wide(end))).to(end.dtype)
+
+
+def _like(alphas: Tensor, rows: Tensor) -> Tensor:
+    return alphas.to(rows.dtype).to(rows.device).view(-1, *[1] * (rows.dim() - 1))
+
+
+def _span(alphas: Tensor) -> str:
+    return f"[{float(alphas.min()):.3g}, {float(alphas.max()):.3g}]"

@@ -1,0 +1,47 @@
+"""A fixed sample of each site's neurons: errors are judged on it, so that judging costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from critpath.neurons import NeuronSpace
+
+NEURONS = 4096
+"""How many of a site's neurons are watched; all, in smaller sites."""
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """Indices of the watched neurons of each site, and how many neurons each of them stands for."""
+
+    indices: tuple[Tensor, ...]
+    stands_for: tuple[float, ...]
+
+    def take(self, row: Sequence[Tensor]) -> Tensor:
+        """The watched values among one sample's [*shape] per site, one after the other: [m]."""
+        home = row[0].device
+        pairs = zip(row, self.indices, strict=True)
+        return torch.cat([values.reshape(-1)[index.to(values.device)].to(home) for values, index in pairs])
+
+    def sums(self, values: Tensor) -> Tensor:
+        """[..., m] to estimates of the sums over each site's neurons, in float64: [..., sites]."""
+        parts = torch.split(values, [len(index) for index in self.indices], dim=-1)
+        scaled = (part.double().sum(dim=-1) * k for part, k in zip(parts, self.stands_for, strict=True))
+        return torch.stack(list(scaled), dim=-1)
+
+
+def watch(space: NeuronSpace) -> Watched:
+    """The same neurons whatever the batch."""
+    generator = torch.Generator().manual_seed(0)
+    indices = tuple(_some(site.neurons, generator) for site in space)
+    return Watched(indices, tuple(site.neurons / len(i) for site, i in zip(space, indices, strict=True)))
+
+
+def _some(neurons: int, generator: torch.Generator) -> Tensor:
+    if neurons <= NEURONS:
+        return torch.arange(neurons)
+    return torch.randint(neurons, (NEURONS,), generator=generator).sort().values
