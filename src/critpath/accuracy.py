@@ -24,7 +24,8 @@ class Accuracy:
     Attributes
     ----------
     error
-        Estimated sum over the site's neurons of |score - exact score|, in units of the response.
+        Estimated sum over the site's neurons of |score - exact score|, in units of the response; never less
+        than the completeness gap.
     scale
         Sum over the site's neurons of |score|.
     gap
@@ -34,8 +35,9 @@ class Accuracy:
         Points of the line (or coalitions) that were evaluated.
     rule
         How the integral was made: "bisection", "trapezoid", "gauss", "permutations", "exact".
-    tolerance
-        The relative error that was asked for; None where a number of points was.
+    tolerance, tolerance_of
+        The relative error that was asked for (None where a number of points was): at every "site", or over the
+        "network".
     stopped
         Why no more points were spent: "tolerance", "points" (the budget), "resolution" (nothing is left to
         refine), "" where a fixed number was asked for.
@@ -48,6 +50,7 @@ class Accuracy:
     points: Tensor
     rule: str
     tolerance: float | None = None
+    tolerance_of: str = "site"
     stopped: str = ""
 
     @property
@@ -62,8 +65,9 @@ class Accuracy:
 
     @property
     def met(self) -> bool:
-        """Whether the tolerance was reached; True where none was asked for."""
-        return self.tolerance is None or self.stopped in ("tolerance", "resolution")
+        """Whether the estimated error is within the tolerance; True where none was asked for."""
+        reached = self.relative if self.tolerance_of == "site" else self.overall
+        return self.tolerance is None or bool((reached <= self.tolerance * (1 + 1e-6)).all())
 
     def sample(self, index: int) -> Accuracy:
         """That of one sample, as a batch of one."""

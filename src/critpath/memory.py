@@ -14,7 +14,7 @@ from critpath.network import ModelInput, Network
 UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
 """Units of a memory limit, in bytes."""
 
-AT_ONCE = {"cpu": 4, "cuda": 64}
+AT_ONCE = {"cpu": 8, "cuda": 64}
 """Rows in one forward pass beyond which nothing gets faster."""
 
 Memory = "str | int | None"
@@ -38,7 +38,8 @@ def limit_of(memory: str | int | None, device: torch.device) -> int:
 def rows_at_once(net: Network, x: ModelInput, memory: str | int | None, fixed: int = 0, extra: int = 0) -> int:
     """How many samples may go through the network, forward and backward, at once.
 
-    ``fixed`` bytes are needed whatever the number, ``extra`` for each sample beside the passes themselves.
+    ``fixed`` bytes are needed whatever the number, ``extra`` for each sample beside the passes themselves. Passes
+    take a quarter of the limit if they can, so that there is room for what is worth keeping.
     Raises OptionError where the limit is below what one sample needs.
     """
     device = net.device(x)
@@ -49,7 +50,7 @@ def rows_at_once(net: Network, x: ModelInput, memory: str | int | None, fixed: i
             f"({_in_words(one)} for its forward and backward pass, {_in_words(fixed)} for results): raise the limit, "
             "give fewer samples at once, or look at fewer sites (Network(model, only=[...]))"
         )
-    return min((limit - fixed) // one, AT_ONCE.get(device.type, 16))
+    return max(1, min((limit - fixed) // (4 * one), AT_ONCE.get(device.type, 16)))
 
 
 def _free(device: torch.device) -> int:

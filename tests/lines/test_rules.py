@@ -14,7 +14,16 @@ from tests.tiny import NETWORKS, numbers, seeded
 from torch import Tensor, nn
 
 import critpath as cp
-from critpath.lines.quadrature import coarser, gauss, gauss_subset, kinks, remaining, remaining_smooth, trapezoid
+from critpath.lines.quadrature import (
+    coarser,
+    gauss,
+    gauss_subset,
+    is_smooth,
+    kinks,
+    remaining_smooth,
+    spread,
+    trapezoid,
+)
 
 EXACT = {
     "conductance": exactline.conductance,
@@ -183,15 +192,15 @@ def test_with_a_handful_of_kinks_a_tolerance_holds_for_four_of_five(tolerance: f
     assert (both <= tolerance).double().mean() >= 0.8
 
 
-@pytest.mark.parametrize("points", [17, 33, 65])
+@pytest.mark.parametrize("points", [8, 16, 32, 64])
 @pytest.mark.parametrize("rule", ["bisection", "trapezoid"])
 def test_the_estimated_error_is_about_the_true_error(rule: str, points: int) -> None:
     parts = [estimates_by_true_errors("conv", 8, method, rule=rule, points=points) for method in METHODS]
     ratios = torch.cat(parts)
     assert len(ratios) > 50
     assert 0.5 < float(ratios.median()) < 3
-    assert (ratios > 0.25).double().mean() >= 0.97
-    assert ((ratios > 0.5) & (ratios < 2)).double().mean() >= 0.4
+    assert (ratios > 0.25).double().mean() >= 0.95
+    assert ((ratios > 0.5) & (ratios < 2)).double().mean() >= 0.7
 
 
 def test_a_tolerance_over_the_network_takes_fewer_points() -> None:
@@ -307,8 +316,7 @@ def test_auto_picks_the_rule_that_suits_the_activations(activation: type[nn.Modu
     net, x = cp.Network(seeded(lambda: smooth(activation))), numbers(2, 6)
     for method in METHODS[:2]:
         assert cp.score(net, x, method).error.rule == rule
-    rules = {"gauss": "bisection, gauss", "bisection": "bisection"}  # above the last site, gradients are constant
-    assert cp.score(net, x, "intgrad").error.rule == rules[rule]
+    assert rule in cp.score(net, x, "intgrad").error.rule  # above the last site gradients are constant: either will do
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -376,20 +384,46 @@ def test_a_single_kink_errs_by_its_bound_at_most() -> None:
         assert abs(float(trapezoid(y, g)) - (1 - kink)) <= float(kinks(y, g).sum())
 
 
-def test_coarser_points_keep_both_ends() -> None:
+def test_coarser_points_keep_both_ends_and_join_every_segment_to_another() -> None:
     assert coarser(9, 2) == [0, 2, 4, 6, 8]
-    assert coarser(8, 4) == [0, 4, 7]
+    assert coarser(8, 2) == [0, 2, 4, 7]
+    assert coarser(8, 4) == [0, 7]
+    assert coarser(8, 1) == list(range(8))
 
 
-def test_what_remains_follows_from_the_last_two_changes() -> None:
-    """Second order: changes shrink fourfold, a third of the last remains; kinks: the remainder adds up as squares."""
-    one = torch.tensor([1.0], dtype=torch.float64)
-    assert float(remaining(one, 4 * one)) == pytest.approx(1 / 3)
-    assert float(remaining(one, 100 * one)) == pytest.approx(1 / 3)
-    assert float(remaining(one, 2 * one)) == pytest.approx(3**-0.5)
-    assert float(remaining(one, one)) == pytest.approx(1)
-    assert float(remaining(one, None)) == pytest.approx((1.7**2 - 1) ** -0.5)
-    assert float(remaining(0 * one, 0 * one)) == 0
+def test_the_error_of_kinks_adds_up_as_squares() -> None:
+    bounds = torch.tensor([[3.0, 0.0], [4.0, 0.0]], dtype=torch.float64)
+    assert spread(bounds).tolist() == pytest.approx([5 / 3**0.5, 0])
+
+
+def test_a_rule_is_smooth_where_twice_the_points_change_much_less() -> None:
+    one = torch.tensor(1.0)
+    assert is_smooth(one, 4 * one)
+    assert not is_smooth(one, 2 * one)
+    assert not is_smooth(0 * one, 0 * one)
+
+
+@pytest.mark.parametrize("points", [8, 9, 32, 33])
+def test_a_kink_in_the_last_segment_is_seen(points: int) -> None:
+    model = chain(([[1.0]], [0.0]), ([[1.0], [1.0]], [0.0, -0.985]), [[1.0, 60.0]])
+    found = cp.score(cp.Network(model), torch.ones(1, 1).double(), "conductance", 0, points=points, rule="trapezoid")
+    assert abs(float(found.tensors[0]) - 1.9) <= float(found.error.error[0, 0])
+
+
+def test_two_kinks_that_hide_each_other_are_found_by_the_gap() -> None:
+    model = chain(([[1.0]], [0.0]), ([[1.0], [1.0], [1.0]], [0.0, -0.3, -0.4]), [[1.0, 5.0, -5.0]])
+    found = cp.score(cp.Network(model), torch.ones(1, 1).double(), "conductance", 0, tolerance=0.01)
+    assert float(found.tensors[0]) == pytest.approx(1.5, rel=0.01)
+
+
+def chain(*layers: Any) -> nn.Sequential:
+    """Linear layers by weight and bias with ReLUs between them; the last has a weight only."""
+    modules: list[nn.Module] = []
+    for weight, bias in [*layers[:-1], (layers[-1], [0.0])]:
+        linear = nn.Linear(len(weight[0]), len(weight)).double()
+        linear.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
+        modules += [linear, nn.ReLU()]
+    return nn.Sequential(*modules[:-1]).eval()
 
 
 def test_what_remains_of_a_gauss_rule_shrinks_as_its_last_doubling_did() -> None:

@@ -70,6 +70,11 @@ class Options:
             return lambda sample, error, scale: error <= wanted * scale
         return lambda sample, error, scale: (error.sum() <= wanted * scale.sum()).expand_as(error)
 
+    @property
+    def wanted(self) -> tuple[float | None, str]:
+        """The tolerance, and where it is wanted."""
+        return self.tolerance, self.tolerance_of
+
     def plan(self, names: Sequence[str], enough: Enough | None, keep: bool = False) -> Plan:
         budget = self.points or (POINTS if self.tolerance is None else BUDGET)
         return Plan(self.rule, budget, enough, tuple(names), self.memory, keep)
@@ -98,7 +103,8 @@ def along(
     groups = None if options.absolute else options.groups(line.response.space)
     sums = zeros(line, names, groups)
     results = integrate(line, options.plan(names, enough or options.enough(), keep), sums)
-    return {name: _integral(line, name, sums, results, options) for name in names}
+    others = replace(options, tolerance=None)
+    return {n: _integral(line, n, sums, results, options if n == names[0] else others) for n in names}
 
 
 def _integral(line: Line, name: str, sums: Sums, results: list[Result], options: Options) -> Integral:
@@ -109,7 +115,8 @@ def _integral(line: Line, name: str, sums: Sums, results: list[Result], options:
     gap = _gap(line, name, sums, tensors).to(error)
     rule = ", ".join(sorted({result.rule for result in results}))
     reasons = tuple(result.reason for result in results)
-    accuracy = Accuracy(line.space, error, scale, gap, points, rule, options.tolerance, worst_reason(reasons))
+    stopped = worst_reason(reasons)
+    accuracy = Accuracy(line.space, error, scale, gap, points, rule, *options.wanted, stopped)
     return Integral(tensors, accuracy, reasons)
 
 
@@ -134,7 +141,8 @@ def _mean_accuracy(of: Sequence[Accuracy], reasons: Sequence[str]) -> Accuracy:
     error, scale, gap = (torch.stack([getattr(a, n) for a in of]).mean(dim=0) for n in ("error", "scale", "gap"))
     points = torch.stack([accuracy.points for accuracy in of]).sum(dim=0)
     rule = ", ".join(sorted({accuracy.rule for accuracy in of}))
-    return Accuracy(of[0].space, error, scale, gap, points, rule, of[0].tolerance, worst_reason(reasons))
+    wanted = (of[0].tolerance, of[0].tolerance_of)
+    return Accuracy(of[0].space, error, scale, gap, points, rule, *wanted, worst_reason(reasons))
 
 
 def told(scores: Scores) -> Scores:
@@ -150,22 +158,21 @@ def told(scores: Scores) -> Scores:
 
 
 def rescaled(accuracy: Accuracy, tensors: Sequence[Tensor]) -> Accuracy:
-    """The watched neurons' relative errors, put on the scale of all neurons."""
+    """The watched neurons' relative errors, put on the scale of all neurons, and no less than the gap."""
     scale = torch.stack([rows(t).double().abs().sum(dim=1).to(accuracy.scale) for t in tensors], dim=1)
-    return replace(accuracy, scale=scale, error=accuracy.relative * scale)
+    error = torch.maximum(accuracy.relative * scale, accuracy.gap.nan_to_num(nan=0.0))
+    return replace(accuracy, scale=scale, error=error)
 
 
 def _gap(line: Line, name: str, sums: Sums, tensors: Sequence[Tensor]) -> Tensor:
     """|Σ scores - change of the response| [batch, sites], NaN where completeness is not defined."""
-    change = line.change().double()
-    unknown = torch.full((len(change), len(line.space)), torch.nan, dtype=torch.float64, device=change.device)
     if name != "conductance":
-        return unknown
-    for position, complete in enumerate(line.complete()):
-        total = _total(sums.groups, position, tensors) if complete else None
-        if total is not None:
-            unknown[:, position] = (total.to(change) - change).abs()
-    return unknown
+        return torch.full_like(line.totals, torch.nan)
+    gaps = []
+    for position, wanted in enumerate(line.totals.unbind(dim=1)):
+        total = _total(sums.groups, position, tensors)
+        gaps.append(torch.full_like(wanted, torch.nan) if total is None else (total.to(wanted) - wanted).abs())
+    return torch.stack(gaps, dim=1)
 
 
 def _total(groups: Groups | None, position: int, tensors: Sequence[Tensor]) -> Tensor | None:

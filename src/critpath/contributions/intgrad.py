@@ -91,4 +91,5 @@ def _joined(response: Response, parts: Sequence[Integral], options: Options) -> 
     }
     rule = ", ".join(sorted({column.rule for column in columns}))
     stopped = worst_reason([reason for part in parts for reason in part.reasons])
-    return Accuracy(response.space, **joined, rule=rule, tolerance=options.tolerance, stopped=stopped)
+    tolerance, of = options.wanted
+    return Accuracy(response.space, **joined, rule=rule, tolerance=tolerance, tolerance_of=of, stopped=stopped)

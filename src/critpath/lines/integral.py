@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from critpath.lines.line import Line, Memory, Point, Seen
-from critpath.lines.mesh import Coordinate, Enough, Judged, judged_at, refined, uniform
+from critpath.lines.mesh import FIRST, Enough, Judged, at_least_the_gap, judged_at, refined, totals_of, uniform
 from critpath.lines.nodes import Nodes
 from critpath.lines.quadrature import gauss, gauss_subset, remaining_smooth
 from critpath.lines.sample import Watched, watch
@@ -39,9 +39,9 @@ class Plan:
     keep: bool = False
 
     @property
-    def coordinate(self) -> Coordinate:
-        """Over what the first integrand is integrated."""
-        return COORDINATES[self.integrands[0]]
+    def leading(self) -> str:
+        """The integrand that decides where the points go."""
+        return self.integrands[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def integrate(line: Line, plan: Plan, sums: Sums) -> list[Result]:
     """Add the integrals of every sample to ``sums``, split as memory allows; a result for each sample."""
     watched = watch(line.space)
     rows = rows_at_once(line.response.net, line.response.x, plan.memory, sums.bytes)
-    room = _room(line, plan, sums, rows)
+    room = _room(line, plan, sums, watched, rows)
     found: dict[int, Result] = {}
     for samples in _together(line, room):
         found |= _by_rule(_Work(line, plan, sums, watched, rows, room), samples)
@@ -77,15 +77,17 @@ class _Work:
     rows: int
     room: int
 
-    def nodes(self, slopes: bool = False) -> Nodes:
-        memory = Memory() if slopes else self.line.memory
-        return Nodes(self.line, self.watched, self.rows, 0 if slopes else self.room, memory, slopes)
+    def nodes(self, hold: bool = True, slopes: bool = False) -> Nodes:
+        """A rule that comes back to its points holds them."""
+        memory = self.line.memory if hold else Memory()
+        return Nodes(self.line, self.watched, self.rows, self.room if hold else 0, memory, slopes)
 
 
-def _room(line: Line, plan: Plan, sums: Sums, rows: int) -> int:
+def _room(line: Line, plan: Plan, sums: Sums, watched: Watched, rows: int) -> int:
     """How many whole points fit into what the passes and the sums leave."""
     net, x = line.response.net, line.response.x
     left = limit_of(plan.memory, net.device(x)) - rows * net.footprint(x) - sums.bytes
+    left -= 16 * min(plan.points, 256) * sum(map(len, watched.indices))
     one = sum(2 * max(4, t.element_size()) * t[0].numel() for t in line.ends())
     return max(0, left // one)
 
@@ -113,7 +115,9 @@ def _by_rule(work: _Work, samples: list[int]) -> dict[int, Result]:
 def _bisection(work: _Work, samples: list[int]) -> dict[int, Result]:
     """Meshes that are bisected where the gradient changes."""
     nodes, plan = work.nodes(), work.plan
-    meshes, reasons = refined(nodes, samples, plan.points, plan.enough or _never, plan.coordinate)
+    meshes, reasons = refined(nodes, samples, plan.points, plan.enough or _resolved, plan.leading)
+    if plan.enough is None:
+        reasons = {s: "resolution" if reason == "tolerance" else reason for s, reason in reasons.items()}
     return _trapezoids(work, nodes, meshes, reasons, "bisection")
 
 
@@ -123,7 +127,7 @@ def _trapezoid(work: _Work, samples: list[int]) -> dict[int, Result]:
     points = work.plan.points if work.plan.enough is None else min(PILOT + 1, work.plan.points)
     while left := [s for s in samples if s not in found or found[s].reason == ""]:
         meshes = {sample: uniform(points) for sample in left}
-        found |= _trapezoids(work, work.nodes(), meshes, {}, "trapezoid")
+        found |= _trapezoids(work, work.nodes(hold=False), meshes, {}, "trapezoid")
         found |= {s: _ended(work.plan, s, found[s], 2 * points - 1) for s in left}
         points = 2 * points - 1
     return found
@@ -141,7 +145,7 @@ def _trapezoids(
 
 
 def _judged(work: _Work, nodes: Nodes, sample: int, mesh: list[float]) -> dict[str, Judged]:
-    return {name: judged_at(nodes, sample, mesh, COORDINATES[name]) for name in work.plan.integrands}
+    return {name: judged_at(nodes, sample, mesh, name) for name in work.plan.integrands}
 
 
 def _neighbours(
@@ -174,7 +178,7 @@ def _gauss(work: _Work, samples: list[int]) -> dict[int, Result]:
 
 
 def _gauss_once(work: _Work, samples: list[int], points: int) -> dict[int, Result]:
-    nodes, (alphas, weights) = work.nodes(slopes=True), gauss(points)
+    nodes, (alphas, weights) = work.nodes(hold=False, slopes=True), gauss(points)
     weight = dict(zip(alphas, weights, strict=True))
     for sample in samples:
         work.sums.clear(sample)
@@ -189,27 +193,33 @@ def _judged_gauss(
     y, g, slope = nodes.watched_at(sample, alphas)
     ones = torch.ones(len(alphas), dtype=y.dtype, device=y.device)
     values = {name: g * COORDINATES[name](slope, ones) for name in work.plan.integrands}
-    return {name: _judge_gauss(of, alphas, weights, work.watched) for name, of in values.items()}
+    return {
+        name: _judge_gauss(of, alphas, weights, work.watched, totals_of(nodes, sample, name))
+        for name, of in values.items()
+    }
 
 
-def _judge_gauss(values: Tensor, alphas: list[float], weights: list[float], watched: Watched) -> Judged:
+def _judge_gauss(
+    values: Tensor, alphas: list[float], weights: list[float], watched: Watched, totals: Tensor | None
+) -> Judged:
     """By what interpolation through a half and a quarter of the nodes gives for the integral of values [n, m]."""
     levels = [weights, gauss_subset(alphas, 2), gauss_subset(alphas, 4)]
     fine, half, quarter = (torch.tensor(w).to(values) @ values for w in levels)
     change, before = (watched.sums((a - b).abs()) for a, b in ((fine, half), (half, quarter)))
     scale = watched.sums(fine.abs())
     floor = 8 * torch.finfo(values.dtype).eps * scale
-    return Judged(remaining_smooth(change, before) + floor, scale, torch.empty(0))
+    error = remaining_smooth(change, before) + floor
+    return Judged(at_least_the_gap(error, fine, watched, totals), scale, torch.empty(0))
 
 
 def _smooth(work: _Work, samples: list[int]) -> list[int]:
     """The samples for which a few Gauss points are estimated to do better than trapezoids on the same points."""
-    nodes, (alphas, weights) = work.nodes(slopes=True), gauss(min(PILOT, max(4, work.plan.points)))
+    nodes, (alphas, weights) = work.nodes(hold=False, slopes=True), gauss(min(PILOT, max(4, work.plan.points)))
     nodes.visit((sample, alpha) for sample in samples for alpha in alphas)
     better = []
     for sample in samples:
-        smooth = _judged_gauss(work, nodes, sample, alphas, weights)[work.plan.integrands[0]]
-        rough = judged_at(nodes, sample, alphas, work.plan.coordinate)
+        smooth = _judged_gauss(work, nodes, sample, alphas, weights)[work.plan.leading]
+        rough = judged_at(nodes, sample, alphas, work.plan.leading)
         if smooth.error.sum() <= rough.error.sum():
             better.append(sample)
     return better
@@ -218,14 +228,15 @@ def _smooth(work: _Work, samples: list[int]) -> list[int]:
 # ----------------------------------------------------------------------------------------------------------- common
 def _ended(plan: Plan, sample: int, result: Result, next_points: int) -> Result:
     """The result, with the reason to stop if there is one."""
-    judged = result.judged[plan.integrands[0]]
+    judged = result.judged[plan.leading]
     if plan.enough is not None and bool(plan.enough(sample, judged.error, judged.scale).all()):
         return replace(result, reason="tolerance")
     return replace(result, reason="points" if plan.enough is None or next_points > plan.points else "")
 
 
-def _never(sample: int, error: Tensor, scale: Tensor) -> Tensor:
-    return torch.zeros_like(error, dtype=torch.bool)
+def _resolved(sample: int, error: Tensor, scale: Tensor) -> Tensor:
+    """Which sites have no more error than the end of the line leaves anyway."""
+    return error <= 4 * FIRST * scale
 
 
 RULES: dict[str, Callable[[_Work, list[int]], dict[int, Result]]] = {

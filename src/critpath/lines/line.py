@@ -74,13 +74,21 @@ class Line(ABC):
     def ends(self) -> Tensors:
         """The activations at the input: [batch, *shape] per site."""
 
+    @property
     @abstractmethod
     def change(self) -> Tensor:
         """Φ at the input minus Φ at the baseline: [batch]."""
 
+    @property
     @abstractmethod
     def complete(self) -> tuple[bool, ...]:
-        """For each site, whether its neurons' contributions must add up to ``change()``."""
+        """For each site, whether its neurons' contributions must add up to ``change``."""
+
+    @cached_property
+    def totals(self) -> Tensor:
+        """What the conductances of each site must add up to, float64 [batch, sites]; NaN where that is not known."""
+        known = torch.tensor(self.complete, device=self.change.device)
+        return torch.where(known, self.change.double().unsqueeze(1), torch.nan)
 
     @property
     def piecewise_linear(self) -> bool:
@@ -118,11 +126,13 @@ class InputLine(Line):
     def ends(self) -> Tensors:
         return self.response.run.values().tensors
 
+    @cached_property
     def change(self) -> Tensor:
         samples = self.response.samples
         run = self.run(torch.zeros(len(samples)), samples, graph=False)
         return self.response.value.detach() - self._value(run, samples).detach()
 
+    @cached_property
     def complete(self) -> tuple[bool, ...]:
         return self.response.run.cuts(self.response.value)
 
@@ -200,9 +210,11 @@ class SiteLine(Line):
     def ends(self) -> Tensors:
         return (self._end,)
 
+    @cached_property
     def change(self) -> Tensor:
         return self.response.value.detach() - self.above.of(self.start, self.response.samples)
 
+    @property
     def complete(self) -> tuple[bool, ...]:
         return (True,)
 

@@ -5,17 +5,12 @@ All functions work on values at n points of one sample's line, [n, m] for m neur
 
 from __future__ import annotations
 
-from math import log2
-
 import numpy as np
 import torch
 from torch import Tensor
 
 SMOOTH = 1 / 3
 """Error left of a second-order rule, relative to its change when its points were doubled."""
-
-UNKNOWN_RATIO = 1.7
-"""By how much doubling the points reduces the change, where there are too few points to tell."""
 
 
 def trapezoid(y: Tensor, g: Tensor) -> Tensor:
@@ -29,18 +24,28 @@ def kinks(y: Tensor, g: Tensor) -> Tensor:
 
 
 def coarser(points: int, step: int) -> list[int]:
-    """Every ``step``-th of the points, and the last."""
-    return sorted({*range(0, points, step), points - 1})
+    """Every ``step``-th of the points; the last segment is longer where they do not come out even."""
+    kept = [*range(0, points, step)]
+    return [*kept[: max(1, len(kept) - 1)], points - 1] if points > 1 else kept
 
 
-def remaining(change: Tensor, before: Tensor | None) -> Tensor:
-    """The error left, from ``change`` = |result - result with half the points| and the change before that one.
+def tiny(values: Tensor) -> float:
+    """What a divisor is at least."""
+    return torch.finfo(values.dtype).tiny
 
-    Where doubling divides the changes by r, they shrink as n^-p with 2^p = r. Kinks leave errors that are
-    independent of one another: change / √(r² - 1). A smooth integrand leaves a third.
+
+def spread(segments: Tensor) -> Tensor:
+    """The expected error of a trapezoid rule on an integrand with kinks, [m], from their bounds [n - 1, m].
+
+    Where in its segment a gradient jumps is not known: an error uniform between -b and b, whose standard deviation
+    is b / √3, independent from segment to segment. A gradient that wanders like a random walk leaves as much.
     """
-    ratio = torch.full_like(change, UNKNOWN_RATIO) if before is None else before / change.clamp_min(1e-300)
-    return change * (ratio.clamp(2**0.5, 4) ** 2 - 1).rsqrt().clamp_min(SMOOTH)
+    return (segments.square().sum(dim=0) / 3).sqrt()
+
+
+def is_smooth(change: Tensor, before: Tensor) -> Tensor:
+    """Whether twice the points change the result about four times less: a second-order rule at work."""
+    return before > 3 * change
 
 
 def gauss(points: int) -> tuple[list[float], list[float]]:
@@ -66,9 +71,4 @@ def remaining_smooth(change: Tensor, before: Tensor) -> Tensor:
     The gain of the last doubling is taken to be no more than that of the one before: careful where the rule
     converges geometrically, right where it does not.
     """
-    return change * (change / before.clamp_min(1e-300)).clamp(max=1.0)
-
-
-def doublings(points: int) -> int:
-    """How often the number of points can be halved."""
-    return int(log2(points))
+    return change * (change / before.clamp_min(tiny(before))).clamp(max=1.0)

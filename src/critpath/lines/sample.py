@@ -10,8 +10,8 @@ from torch import Tensor
 
 from critpath.neurons import NeuronSpace
 
-NEURONS = 4096
-"""How many of a site's neurons are watched; all, in smaller sites."""
+NEURONS, ALL = 4096, 131072
+"""How many of a site's neurons are watched, and of all sites together; small sites are watched whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +20,11 @@ class Watched:
 
     indices: tuple[Tensor, ...]
     stands_for: tuple[float, ...]
+
+    @property
+    def whole(self) -> Tensor:
+        """Which sites are watched whole: booleans [sites]."""
+        return torch.tensor([k == 1 for k in self.stands_for])
 
     def take(self, row: Sequence[Tensor]) -> Tensor:
         """The watched values among one sample's [*shape] per site, one after the other: [m]."""
@@ -37,11 +42,12 @@ class Watched:
 def watch(space: NeuronSpace) -> Watched:
     """The same neurons whatever the batch."""
     generator = torch.Generator().manual_seed(0)
-    indices = tuple(_some(site.neurons, generator) for site in space)
+    most = min(NEURONS, max(256, ALL // len(space)))
+    indices = tuple(_some(site.neurons, most, generator) for site in space)
     return Watched(indices, tuple(site.neurons / len(i) for site, i in zip(space, indices, strict=True)))
 
 
-def _some(neurons: int, generator: torch.Generator) -> Tensor:
-    if neurons <= NEURONS:
+def _some(neurons: int, most: int, generator: torch.Generator) -> Tensor:
+    if neurons <= most:
         return torch.arange(neurons)
-    return torch.randint(neurons, (NEURONS,), generator=generator).sort().values
+    return torch.randint(neurons, (most,), generator=generator).sort().values

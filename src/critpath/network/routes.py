@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from torch import Tensor
 from torch.autograd.graph import Node
 
 Counts = dict[Node, int]
+Output = tuple[Node, int]
+"""A node and the number of one of its outputs."""
 
 
 def are_cuts(response: Tensor, leaves: Iterable[Tensor], sites: Iterable[Tensor]) -> tuple[bool, ...]:
@@ -16,12 +19,15 @@ def are_cuts(response: Tensor, leaves: Iterable[Tensor], sites: Iterable[Tensor]
     Routes are counted, exactly: a site is a cut if those through it are all there are.
     """
     order = _in_order(response.grad_fn)
-    wanted = {id(leaf) for leaf in leaves}
-    below = _routes_below(order, wanted)
-    above = _routes_above(order)
-    total = below.get(response.grad_fn, 0) if response.grad_fn is not None else 0
-    nodes = [site.grad_fn for site in sites]
-    return tuple(node in above and 0 < total == below[node] * above[node] for node in nodes if node is not None)
+    below = _routes_below(order, {id(leaf) for leaf in leaves})
+    above = _routes_above(order, response.output_nr)
+    total = below[order[0]] if order else 0
+    return tuple(0 < total == _through(site, below, above) for site in sites)
+
+
+def _through(site: Tensor, below: Counts, above: Counter[Output]) -> int:
+    """Routes through one output of a node."""
+    return 0 if site.grad_fn is None else below.get(site.grad_fn, 0) * above[site.grad_fn, site.output_nr]
 
 
 def _in_order(root: Node | None) -> list[Node]:
@@ -49,11 +55,13 @@ def _routes_below(order: list[Node], leaves: set[int]) -> Counts:
     return counts
 
 
-def _routes_above(order: list[Node]) -> Counts:
-    counts: Counts = dict.fromkeys(order, 0)
-    for i, node in enumerate(order):
-        counts[node] += i == 0
-        for after, _ in node.next_functions:
+def _routes_above(order: list[Node], output: int) -> Counter[Output]:
+    """Routes from the response to each output of each node."""
+    counts: Counter[Output] = Counter({(node, output): 1 for node in order[:1]})
+    nodes: Counter[Node] = Counter(order[:1])
+    for node in order:
+        for after, number in node.next_functions:
             if after is not None:
-                counts[after] += counts[node]
+                counts[after, number] += nodes[node]
+                nodes[after] += nodes[node]
     return counts
