@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from critpath.errors import MismatchError, ModelError, NumericalError
 from critpath.network import ModelInput, Network, Rule, Run, Suffix, gradients_on
-from critpath.neurons import NeuronSpace, Site, wide
+from critpath.neurons import NeuronSpace, NeuronValues, Site, wide
 from critpath.pathway import Pathway
 from critpath.targets import Target, TargetLike, as_target
 
@@ -31,6 +32,11 @@ class Response:
     @property
     def space(self) -> NeuronSpace:
         return self.run.space
+
+    @cached_property
+    def gradients(self) -> NeuronValues:
+        """dΦ/da of every neuron on the input itself: [batch, *shape] per site, at least float32."""
+        return self.run.read(self.value, lambda a, gradient: gradient)
 
     def rerun(self, rule: Rule | None = None, graph: bool = True) -> Response:
         """The same response of the network whose activations are rewritten by ``rule``."""

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from critpath.accuracy import Accuracy, ToleranceWarning
-from critpath.errors import OptionError
+from critpath.errors import NumericalError, OptionError
 from critpath.groups import By, Groups, GroupValues, grouped, groups_of
 from critpath.lines import RULES, Enough, Line, Plan, Result, Sums, integrate, zeros
-from critpath.neurons import NeuronSpace, NeuronValues, rows
+from critpath.neurons import NeuronSpace, NeuronValues, all_finite, rows
 from critpath.registry import check_known
 
 Scores: TypeAlias = NeuronValues | GroupValues
@@ -103,6 +103,7 @@ def along(
     groups = None if options.absolute else options.groups(line.response.space)
     sums = zeros(line, names, groups)
     results = integrate(line, options.plan(names, enough or options.enough(), keep), sums)
+    _check_finite(line, sums)
     others = replace(options, tolerance=None)
     return {n: _integral(line, n, sums, results, options if n == names[0] else others) for n in names}
 
@@ -118,6 +119,15 @@ def _integral(line: Line, name: str, sums: Sums, results: list[Result], options:
     stopped = worst_reason(reasons)
     accuracy = Accuracy(line.space, error, scale, gap, points, rule, *options.wanted, stopped)
     return Integral(tensors, accuracy, reasons)
+
+
+def _check_finite(line: Line, sums: Sums) -> None:
+    for totals in sums.totals.values():
+        if not all(all_finite(total) for total in totals):
+            raise NumericalError(
+                f"the integral over {len(line.space)} sites is NaN or infinite: the network is not differentiable "
+                "somewhere between the baseline and the input. Give another baseline, or run in float64"
+            )
 
 
 def worst_reason(reasons: Sequence[str]) -> str:

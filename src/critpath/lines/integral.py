@@ -88,7 +88,7 @@ def _room(line: Line, plan: Plan, sums: Sums, watched: Watched, rows: int) -> in
     net, x = line.response.net, line.response.x
     left = limit_of(plan.memory, net.device(x)) - rows * net.footprint(x) - sums.bytes
     left -= 16 * min(plan.points, 256) * sum(map(len, watched.indices))
-    one = sum(2 * max(4, t.element_size()) * t[0].numel() for t in line.ends())
+    one = sum(2 * t.element_size() * t[0].numel() for t in line.end()[0])
     return max(0, left // one)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from critpath.baselines import Start
-from critpath.errors import ForwardError, MismatchError, NumericalError
+from critpath.errors import ForwardError, MismatchError
 from critpath.network import ModelInput, Run, dual, map_tensors, tensors_of
 from critpath.neurons import NeuronSpace, wide
 from critpath.response import Above, Response
@@ -71,8 +71,8 @@ class Line(ABC):
         """dy/dα: [n, *shape] per site."""
 
     @abstractmethod
-    def ends(self) -> Tensors:
-        """The activations at the input: [batch, *shape] per site."""
+    def end(self) -> tuple[Tensors, Tensors]:
+        """Activations and gradients at the input, α = 1, which the run that is explained has: as ``at`` gives them."""
 
     @property
     @abstractmethod
@@ -111,10 +111,7 @@ class InputLine(Line):
     def at(self, alphas: Tensor, samples: Tensor) -> tuple[Tensors, Tensors]:
         run = self.run(alphas, samples, graph=True)
         value = self._value(run, samples)
-        try:
-            gradients = run.read(value, lambda a, gradient: gradient).tensors
-        except NumericalError as error:
-            raise NumericalError(f"at α in {_span(alphas)} of the line from the baseline: {error}") from error
+        gradients = run.read(value, lambda a, gradient: gradient, last=True).tensors
         return tuple(wide(a) for a in run.values().tensors), gradients
 
     def slopes(self, alphas: Tensor, samples: Tensor) -> Tensors:
@@ -123,8 +120,8 @@ class InputLine(Line):
         except ForwardError:
             return self._central_differences(alphas, samples)
 
-    def ends(self) -> Tensors:
-        return self.response.run.values().tensors
+    def end(self) -> tuple[Tensors, Tensors]:
+        return tuple(wide(a) for a in self.response.run.values().tensors), self.response.gradients.tensors
 
     @cached_property
     def change(self) -> Tensor:
@@ -207,8 +204,8 @@ class SiteLine(Line):
     def slopes(self, alphas: Tensor, samples: Tensor) -> Tensors:
         return (wide(self._end - self.start)[samples],)
 
-    def ends(self) -> Tensors:
-        return (self._end,)
+    def end(self) -> tuple[Tensors, Tensors]:
+        return (wide(self._end),), (self.response.gradients.tensors[self.above.position],)
 
     @cached_property
     def change(self) -> Tensor:

@@ -9,8 +9,10 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from critpath.lines.line import Line, Memory, Point, Seen
+from critpath.errors import NumericalError
+from critpath.lines.line import Line, Memory, Point, Seen, Tensors
 from critpath.lines.sample import Watched
+from critpath.neurons import all_finite
 
 
 @dataclass(eq=False)
@@ -53,11 +55,21 @@ class Nodes:
         yield from ([p for p in some if p is not None] for some in zip_longest(*by_sample))
 
     def _evaluate(self, points: list[Point]) -> dict[Point, Seen]:
-        samples, alphas = self._rows(points)
-        y, g = self.line.at(alphas, samples)
-        slope = self.line.slopes(alphas, samples) if self.slopes else ()
+        ends = [] if self.slopes else [point for point in points if point[1] == 1]
+        found = self._rows_of(ends, [sample for sample, _ in ends], *self.line.end(), ()) if ends else {}
+        if inner := [point for point in points if point not in found]:
+            samples, alphas = self._rows(inner)
+            y, g = self.line.at(alphas, samples)
+            slope = self.line.slopes(alphas, samples) if self.slopes else ()
+            found |= self._rows_of(inner, self._places(inner), y, g, slope)
+        return found
+
+    def _rows_of(
+        self, points: list[Point], rows: Sequence[int], y: Tensors, g: Tensors, slope: Tensors
+    ) -> dict[Point, Seen]:
+        """What is in one row of each of these tensors, for each point."""
         found = {}
-        for point, row in zip(points, self._places(points), strict=True):
+        for point, row in zip(points, rows, strict=True):
             found[point] = Seen(*(tuple(t[row] for t in part) for part in (y, g, slope)))
             self._keep(point, found[point])
         return found
@@ -77,6 +89,11 @@ class Nodes:
 
     def _keep(self, point: Point, seen: Seen) -> None:
         y, g = self.watched.take(seen.y), self.watched.take(seen.g)
+        if not all_finite(g):
+            raise NumericalError(
+                f"a gradient is NaN or infinite at α = {point[1]:.4g} of the line from the baseline to sample "
+                f"{point[0]}: the network is not differentiable there. Give another baseline, or run in float64"
+            )
         self.memory.watched[point] = (y, g, self.watched.take(seen.slope) if seen.slope else y)
         if len(self.memory.held) < self.room:
             self.memory.held[point] = seen

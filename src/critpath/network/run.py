@@ -46,11 +46,13 @@ class Run:
         position = self.space.position(site)
         return self._samples(position, self.activations[position])
 
-    def read(self, response: Tensor, function: SiteFunction) -> NeuronValues:
+    def read(self, response: Tensor, function: SiteFunction, last: bool = False) -> NeuronValues:
         """``function(a, dresponse/da)`` at every site, in one backward pass.
 
         ``response`` is [batch], one scalar per sample. Values are at least float32. A site that the
-        response does not depend on gets zeros. Raises NumericalError where a value is not finite.
+        response does not depend on gets zeros. Raises NumericalError where a value is not finite. The ``last``
+        backward pass of a run frees its graph on the way, and leaves it to the caller to look for values that
+        are not finite.
         """
         found: list[Tensor | None] = [None] * len(self.space)
 
@@ -58,9 +60,10 @@ class Run:
             activation = self._samples(position, self.activations[position].detach())
             found[position] = function(wide(activation), wide(self._samples(position, gradient)))
 
-        self._backward(response, at_site)
+        self._backward(response, at_site, keep_graph=not last)
         values = [f if f is not None else self._zeros(i) for i, f in enumerate(found)]
-        self._check(self.space.sites, values)
+        if not last:
+            self._check(self.space.sites, values)
         return NeuronValues(self.space, tuple(values))
 
     def input_gradients(self, response: Tensor, keep: NeuronValues | None = None) -> tuple[Tensor | None, ...]:
@@ -108,7 +111,7 @@ class Run:
         leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
         return are_cuts(response, leaves, self.activations)
 
-    def _backward(self, response: Tensor, at_site: AtSite | None) -> tuple[Tensor | None, ...]:
+    def _backward(self, response: Tensor, at_site: AtSite | None, keep_graph: bool = True) -> tuple[Tensor | None, ...]:
         leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
         if not response.requires_grad:
             raise NumericalError(
@@ -116,7 +119,7 @@ class Run:
                 "the model detaches what it is made of"
             )
         with self._hooks(at_site):
-            found = _gradients(response, leaves)
+            found = _gradients(response, leaves, keep_graph)
         gradients = iter(found)
         return tuple(None if leaf is None else _or_zeros(next(gradients), leaf) for leaf in self.inputs)
 
@@ -146,10 +149,10 @@ class Run:
                 )
 
 
-def _gradients(response: Tensor, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+def _gradients(response: Tensor, leaves: list[Tensor], keep_graph: bool = True) -> tuple[Tensor | None, ...]:
     ones = torch.ones_like(response)
     try:
-        return torch.autograd.grad(response, leaves, ones, retain_graph=True, allow_unused=True)
+        return torch.autograd.grad(response, leaves, ones, retain_graph=keep_graph, allow_unused=True)
     except RuntimeError as error:
         raise UnsupportedModelError(f"the response cannot be differentiated: {error}") from error
 
