@@ -1,18 +1,20 @@
 # make demo    a report on a photograph, with nothing but Python and make       make docs    the documentation
 # make test    lint and tests, as in CI                                         make bench   speed and memory
+# make bench-contributions   errors, times and memory of the contributions, beside Captum (needs CRITPATH_ASSETS)
 # PYTHON=python3.12 chooses the interpreter that .venv is made with; JOBS is the number of test processes.
 
 PYTHON ?= python3
 JOBS ?= 2
 REPORT ?= critpath-report.html
 RESULTS ?= benchmarks/results/core-cpu.json
+CONTRIBUTIONS ?= benchmarks/results/contributions-cpu.json
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 PYTEST_OPTIONS ?= -q -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format pytest docs bench clean
+.PHONY: help demo test lint format pytest docs bench bench-contributions clean
 
 help:
 	@sed -n '/^# /!q; s/^# //p' Makefile
@@ -42,6 +44,10 @@ docs: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/core.py -o $(RESULTS)
+
+bench-contributions: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/contributions.py -o $(CONTRIBUTIONS)
+	$(BIN)/python benchmarks/contributions.py --plots -o $(CONTRIBUTIONS)
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/python.stamp
 	@echo "Installing critpath[demo] into $(VENV). The first time this takes some minutes."

@@ -1,19 +1,30 @@
-"""The README's table of speeds is the one that the program makes of the kept results."""
+"""Tables in the README and the documentation are those that the programs make of the kept results."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_readme_shows_the_kept_results() -> None:
-    spec = importlib.util.spec_from_file_location("core", ROOT / "benchmarks" / "core.py")
+    results = json.loads((ROOT / "benchmarks" / "results" / "core-cpu.json").read_text())
+    assert _program("core").markdown(results) in (ROOT / "README.md").read_text()
+
+
+def test_the_docs_show_the_kept_results_of_contributions() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "contributions-cpu.json").read_text())
+    page = (ROOT / "docs" / "contributions.md").read_text()
+    assert _program("contributions/tables").markdown(results).strip() in page
+
+
+def _program(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name.replace("/", "_"), ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    core = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(core)
-    results = json.loads((ROOT / "benchmarks" / "results" / "core-cpu.json").read_text())
-    assert core.markdown(results) in (ROOT / "README.md").read_text()
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -39,8 +39,8 @@ class Accuracy:
         The relative error that was asked for (None where a number of points was): at every "site", or over the
         "network".
     stopped
-        Why no more points were spent: "tolerance", "points" (the budget), "resolution" (nothing is left to
-        refine), "" where a fixed number was asked for.
+        Why no more points were spent: "tolerance", "points" (all that were allowed), "resolution" (segments are
+        as short as numbers allow), "" where there are no points.
     """
 
     space: NeuronSpace
@@ -55,13 +55,15 @@ class Accuracy:
 
     @property
     def relative(self) -> Tensor:
-        """``error / scale`` [batch, sites]: 0.05 is five percent. 0 where all scores are 0."""
-        return torch.where(self.scale > 0, self.error / self.scale, 0.0)
+        """``error / scale`` [batch, sites]: 0.05 is five percent. Infinite where all scores are 0 and should not be."""
+        none = torch.where(self.error > 0, torch.inf, 0.0)
+        return torch.where(self.scale > 0, self.error / self.scale, none)
 
     @property
     def overall(self) -> Tensor:
         """The relative error over all neurons of the network [batch]."""
-        return self.error.sum(dim=1) / self.scale.sum(dim=1).clamp_min(1e-300)
+        error, scale = self.error.sum(dim=1), self.scale.sum(dim=1)
+        return error / scale.clamp_min(torch.finfo(scale.dtype).tiny)
 
     @property
     def met(self) -> bool:

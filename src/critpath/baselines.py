@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, TypeAlias
 
 import torch
@@ -32,7 +33,9 @@ class Start:
 
     def embedding(self, number: int, found: Tensor, samples: Tensor) -> Tensor:
         """The baseline of what a lookup found for the tokens of ``samples``."""
-        return self.lookups[number][samples].to(found) if self.lookups else torch.zeros_like(found)
+        if not self.lookups:
+            return torch.zeros_like(found)
+        return self.lookups[number][samples.to(self.lookups[number].device)].to(found)
 
 
 def starts_of(baseline: InputBaseline, net: Network, x: ModelInput) -> list[Start]:
@@ -86,6 +89,9 @@ def mean_activations(net: Network, batches: Iterable[ModelInput]) -> NeuronValue
 
 
 def _start(baseline: Any, net: Network, x: ModelInput) -> Start:
+    _check_moves(baseline, x)
+    if isinstance(baseline, int | float) and not isfinite(baseline):
+        raise InputError(f"the baseline is {baseline}; it is a finite number")
     if baseline is None or isinstance(baseline, str):
         make = NAMED[_known("zero" if baseline is None else baseline)]
         return Start(_of_inputs(lambda t: make(t), x))
@@ -93,6 +99,18 @@ def _start(baseline: Any, net: Network, x: ModelInput) -> Start:
         return Start(_of_inputs(lambda t: torch.full_like(t, baseline), x))
     given = _as_structure(baseline, x)
     return Start(_fitted(given, x), _lookups(given, net, x))
+
+
+def _check_moves(baseline: Any, x: ModelInput) -> None:
+    """Of tokens only zero, or other tokens, can be a baseline: their embeddings move, and have no mean or blur."""
+    if any(t.is_floating_point() for t in tensors_of(x)) or baseline is None or baseline == "zero":
+        return
+    if not isinstance(baseline, Tensor | Mapping | tuple) or any(t.is_floating_point() for t in tensors_of(baseline)):
+        given = repr(baseline) if isinstance(baseline, str | float) else type(baseline).__name__
+        raise InputError(
+            f"the input holds tokens only, and the baseline is {given}: leave it out for zero embeddings, or give "
+            "tokens of the input's shape"
+        )
 
 
 def _known(name: str) -> str:
@@ -138,6 +156,8 @@ def _as_structure(baseline: Any, x: ModelInput) -> list[Tensor]:
     ordered = (
         {key: baseline[key] for key in x} if isinstance(baseline, Mapping) and isinstance(x, Mapping) else baseline
     )
+    if not isinstance(ordered, Tensor | Mapping | tuple):
+        raise OptionError(f"the baseline is {type(baseline).__name__}; give a name, a number, or values like the input")
     found, wanted = tensors_of(ordered), tensors_of(x)
     if len(found) != len(wanted):
         raise InputError(f"the baseline holds {len(found)} tensors, the input {len(wanted)}: give one for each")
@@ -173,4 +193,11 @@ def _lookups(given: list[Tensor], net: Network, x: ModelInput) -> tuple[Tensor, 
     if not any(not t.is_floating_point() for t in given):
         return ()
     waiting = iter(given)
-    return net.embeddings(map_tensors(x, lambda t: next(waiting).to(t).expand_as(t)))
+    return net.embeddings(map_tensors(x, lambda t: _like(next(waiting), t)))
+
+
+def _like(start: Tensor, like: Tensor) -> Tensor:
+    try:
+        return start.to(like).expand_as(like)
+    except RuntimeError:
+        raise InputError(f"the baseline has shape {list(start.shape)}, the input's tokens {list(like.shape)}") from None

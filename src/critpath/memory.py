@@ -17,8 +17,6 @@ UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 1
 AT_ONCE = {"cpu": 8, "cuda": 64}
 """Rows in one forward pass beyond which nothing gets faster."""
 
-Memory = "str | int | None"
-
 
 def limit_of(memory: str | int | None, device: torch.device) -> int:
     """Bytes that may be used: ``"4GiB"``, ``"500 MB"``, a number of bytes, or half of what is free.
@@ -45,8 +43,9 @@ def rows_at_once(net: Network, x: ModelInput, memory: str | int | None, fixed: i
     device = net.device(x)
     limit, one = limit_of(memory, device), net.footprint(x) + extra
     if limit < fixed + one:
+        allowed = "half of what is free" if memory is None else f"memory={memory!r}"
         raise OptionError(
-            f"memory={memory!r} allows {_in_words(limit)}, but one sample needs about {_in_words(fixed + one)} "
+            f"{allowed} is {_in_words(limit)}, but one sample needs about {_in_words(fixed + one)} "
             f"({_in_words(one)} for its forward and backward pass, {_in_words(fixed)} for results): raise the limit, "
             "give fewer samples at once, or look at fewer sites (Network(model, only=[...]))"
         )
@@ -55,7 +54,8 @@ def rows_at_once(net: Network, x: ModelInput, memory: str | int | None, fixed: i
 
 def _free(device: torch.device) -> int:
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
     available: Callable[[str], int] = os.sysconf
     try:
         return available("SC_AVPHYS_PAGES") * available("SC_PAGE_SIZE")
@@ -64,4 +64,4 @@ def _free(device: torch.device) -> int:
 
 
 def _in_words(size: int) -> str:
-    return f"{size / 2**20:,.0f} MiB"
+    return f"{size / 2**20:,.0f} MiB" if size >= 2**20 else f"{size / 2**10:,.1f} KiB"

@@ -135,7 +135,7 @@ def test_how_many_run_at_once_does_not_matter(by: Any, monkeypatch: pytest.Monke
 def test_the_memory_limit_is_heeded() -> None:
     response = response_of(case_of("reused"))
     assert close(flat(ablation(response, memory="8MiB")), flat(ablation(response)))
-    with pytest.raises(OptionError, match="memory=1 allows"):
+    with pytest.raises(OptionError, match="memory=1 is"):
         ablation(response, memory=1)
 
 
@@ -227,10 +227,10 @@ def test_too_many_runs_are_refused_unless_asked_for(monkeypatch: pytest.MonkeyPa
 def test_a_baseline_that_does_not_fit_is_refused() -> None:
     response = response_of(case_of("overwritten"))
     other = response_of(case_of("two inputs")).run.values()
-    with pytest.raises(MismatchError, match="the baseline is of another network"):
+    with pytest.raises(MismatchError, match="the baseline belongs to another network"):
         ablation(response, baseline=other)
     two = response.run.values().map(lambda a: a[:2])
-    with pytest.raises(MismatchError, match="the baseline holds 2 samples: one, or the input's 3"):
+    with pytest.raises(MismatchError, match="the baseline holds 2 samples; give 1, or 3"):
         ablation(response, baseline=two)
 
 

@@ -201,7 +201,7 @@ def test_a_memory_limit_changes_nothing_but_the_time(method: str, rule: str) -> 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_limit_below_one_sample_says_what_is_needed(method: str) -> None:
-    with pytest.raises(cp.CritpathError, match=r"memory=.* but one sample needs about .* MiB") as caught:
+    with pytest.raises(cp.CritpathError, match=r"memory=.* but one sample needs about .* KiB") as caught:
         scored(method, memory="1KiB")
     assert isinstance(caught.value, ValueError)
     with pytest.raises(cp.CritpathError, match="it is a number of bytes, or text like"):
@@ -357,7 +357,7 @@ class Root(nn.Module):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("rule", ["bisection", "gauss"])
 def test_gradients_that_are_not_finite_are_refused(rule: str, method: str) -> None:
-    with pytest.raises(cp.CritpathError, match="are not finite") as caught:
+    with pytest.raises(cp.CritpathError, match="not finite|NaN or infinite") as caught:
         cp.score(net_of(Root), numbers(2, 4), method, rule=rule)
     assert isinstance(caught.value, ArithmeticError)
 
@@ -436,13 +436,13 @@ def test_options_out_of_range_are_refused(method: str, options: dict[str, Any], 
         (torch.zeros(3, 3, 3), r"shape \[3, 3, 3\], which does not broadcast to the input's \[3, 2, 6, 6\]"),
         (torch.zeros(2, 2, 6, 6), "does not broadcast"),
         (torch.full((2, 1, 1), float("nan")), "holds NaN or infinity"),
-        (float("nan"), "NaN"),
-        (float("inf"), "infinit"),
+        (float("nan"), "the baseline is nan"),
+        (float("inf"), "the baseline is inf"),
         ("black", "what is black depends on the preprocessing"),
         ("grey", "grey"),
         ([], "names no baseline"),
         ((X, X), "holds 2 tensors, the input 1"),
-        (True, "the input is bool"),
+        (True, "the baseline is bool"),
     ],
 )
 def test_baselines_that_do_not_fit_are_refused(baseline: Any, message: str, method: str) -> None:

@@ -17,6 +17,7 @@ from critpath.lines import InputLine
 from critpath.lines.quadrature import gauss
 from critpath.memory import rows_at_once
 from critpath.network import ModelInput, Network, Run, gradients_on, map_tensors
+from critpath.neurons import wide
 from critpath.response import Response, respond
 from critpath.targets import TargetLike
 
@@ -64,6 +65,8 @@ def conductance_maps(
     """
     response = respond(net, x, target)
     _check(response, points)
+    if through is None or through == "neurons":
+        raise OptionError(f"one map for each of {response.space.neurons:,} neurons: name those that are wanted")
     groups = groups_of(through, response.space)
     maps = iter(_maps(response, groups, baseline, points, memory))
     return UnitMaps(groups.names, map_tensors(x, lambda tensor: next(maps)))
@@ -101,34 +104,46 @@ def _maps(
     response: Response, groups: Groups, baseline: InputBaseline, points: int, memory: str | int | None
 ) -> list[Tensor | None]:
     """[units, *input.shape] for each input, None for integer ones."""
-    totals = [None if leaf is None else leaf.new_zeros(len(groups), *leaf.shape) for leaf in response.run.inputs]
-    for run, line, weights, samples in _points(response, baseline, points, memory):
-        positions, members = _members(groups, response)
+    totals, (positions, members) = _zeros(response, len(groups)), _members(groups, response)
+    for run, line, weights, samples in _points(response, baseline, points, memory, len(groups)):
         gradients = run.site_gradients(response.of_rows(run, samples), positions)
         for first in range(0, len(groups), UNITS):
             chosen = [m[first : first + UNITS].unsqueeze(1).to(g) * g for m, g in zip(members, gradients, strict=True)]
             _add(totals, first, run.from_sites(positions, chosen), line, weights, samples)
-    return totals
+    return _as_inputs(totals, response)
+
+
+def _zeros(response: Response, units: int) -> list[Tensor | None]:
+    """[units, *input.shape] for each input, at least float32."""
+    leaves = response.run.inputs
+    return [None if t is None else torch.zeros_like(wide(t.detach())).expand(units, *t.shape).clone() for t in leaves]
+
+
+def _as_inputs(totals: Sequence[Tensor | None], response: Response) -> list[Tensor | None]:
+    """In the inputs' own precision."""
+    pairs = zip(totals, response.run.inputs, strict=True)
+    return [None if total is None or leaf is None else total.to(leaf.dtype) for total, leaf in pairs]
 
 
 def _whole(response: Response, baseline: InputBaseline, points: int, memory: str | int | None) -> InputMaps:
-    totals = [None if leaf is None else leaf.new_zeros(1, *leaf.shape) for leaf in response.run.inputs]
-    for run, line, weights, samples in _points(response, baseline, points, memory):
+    totals = _zeros(response, 1)
+    for run, line, weights, samples in _points(response, baseline, points, memory, 1):
         found = run.input_gradients(response.of_rows(run, samples))
         _add(totals, 0, [None if g is None else g.unsqueeze(0) for g in found], line, weights, samples)
-    return tuple(None if total is None else total[0] for total in totals)
+    return tuple(None if total is None else total[0] for total in _as_inputs(totals, response))
 
 
 def _points(
-    response: Response, baseline: InputBaseline, points: int, memory: str | int | None
+    response: Response, baseline: InputBaseline, points: int, memory: str | int | None, units: int
 ) -> Iterator[tuple[Run, InputLine, Tensor, Tensor]]:
     """Runs at the points of every line: the run, its line, and the weight and sample of each of its rows."""
     starts, (alphas, weights) = starts_of(baseline, response.net, response.x), gauss(points)
-    at_once = rows_at_once(response.net, response.x, memory)
     batch = response.run.batch
-    whole = batch if not response.target.any_batch else 1
+    own = sum(leaf[0].numel() * 4 for leaf in response.run.inputs if leaf is not None)
+    extra = min(units, UNITS) * response.net.footprint(response.x) // 2  # ways back side by side
+    at_once = rows_at_once(response.net, response.x, memory, fixed=units * batch * own, extra=extra)
     requests = [(s, a, w / len(starts)) for a, w in zip(alphas, weights, strict=True) for s in range(batch)]
-    step = whole if whole > 1 else at_once
+    step = at_once if response.target.any_batch else batch
     for line in (InputLine(response, start) for start in starts):
         for first in range(0, len(requests), step):
             numbers, at, weight = zip(*requests[first : first + step], strict=True)
@@ -150,7 +165,7 @@ def _add(
         if total is None or gradient is None or direction is None:
             continue
         shape = (1, -1, *[1] * (gradient.dim() - 2))
-        term = gradient * direction * weights.to(gradient).view(shape)
+        term = wide(gradient) * wide(direction) * weights.to(wide(gradient)).view(shape)
         total[first : first + len(term)].index_add_(1, samples.to(term.device), term)
 
 

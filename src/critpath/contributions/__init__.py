@@ -78,8 +78,8 @@ def score(net: Network, x: ModelInput, method: str = "taylor", target: TargetLik
         group. Integrals and local scores are summed over a group, ``absolute=True`` sums their magnitudes;
         ablation and Shapley values take a group as one thing.
     error
-        True to have ``.error`` (an ``Accuracy``) also on scores that are computed by their definition; those that
-        integrate or sample always have it.
+        True to have ``.error`` (an ``Accuracy``) also on scores of neurons that are computed by their definition;
+        those that integrate or sample always have it.
     options
         Those of the method: ``points``, ``tolerance``, ``baseline``, ``memory`` and so on.
 
@@ -95,14 +95,19 @@ def score_response(
 ) -> Scores:
     """``score`` on a run that was already made."""
     function, takes = CONTRIBUTIONS[method].function, CONTRIBUTIONS[method].options()
+    if absolute and (by in (None, "neurons") or ("by" in takes and "absolute" not in takes)):
+        raise OptionError(
+            "absolute=True sums |score| over the neurons of groups: give them with by=, and a method whose scores of a "
+            f"group are sums ({method} takes a group as one thing)"
+        )
     groups = None if by in (None, "neurons") else groups_of(by, response.space)
     asked = {name: value for name, value in (("by", by), ("absolute", absolute)) if name in takes}
     scores = function(response, **options, **asked)
-    if isinstance(scores, NeuronValues):
-        _check_not_constant(scores, method)
-        scores = _with_error(scores) if error else scores
-        return scores if groups is None else grouped(scores, groups, absolute)
-    return scores
+    _check_not_constant(scores, method)
+    if not isinstance(scores, NeuronValues):
+        return scores
+    scores = _with_error(scores) if error else scores
+    return scores if groups is None else grouped(scores, groups, absolute)
 
 
 def neuron_scores(response: Response, method: str, **options: Any) -> NeuronValues:
@@ -155,20 +160,24 @@ def _known(method: str, options: dict[str, Any]) -> dict[str, Any]:
 def _swept(response: Response, methods: Sequence[str], options: dict[str, Any]) -> dict[str, Scores]:
     known = {name: value for name, value in _known(methods[0], options).items() if name != "error"}
     baseline = known.pop("baseline", None)
-    return along_inputs(response, methods, baseline, Options(**known))
+    found = along_inputs(response, methods, baseline, Options(**known))
+    for method, scores in found.items():
+        _check_not_constant(scores, method)
+    return found
 
 
 def _with_error(scores: NeuronValues) -> NeuronValues:
     """Where the method says nothing: it computes what it defines, to rounding."""
     if scores.error is not None:
         return scores
-    scale = torch.stack([rows(t).double().abs().sum(dim=1) for t in scores.tensors], dim=1)
+    home = scores.tensors[0].device
+    scale = torch.stack([rows(t).double().abs().sum(dim=1).to(home) for t in scores.tensors], dim=1)
     return replace(scores, error=exact(scores.space, scale))
 
 
-def _check_not_constant(scores: NeuronValues, method: str) -> None:
+def _check_not_constant(scores: Scores, method: str) -> None:
     silent = set(range(scores.batch))
-    for tensor in reversed(scores.tensors):
+    for tensor in reversed(scores.tensors) if isinstance(scores, NeuronValues) else [scores.values]:
         silent = {i for i in silent if not tensor[i].any()}
         if not silent:
             return

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from critpath.baselines import activations_of
 from critpath.contributions.family import CONTRIBUTIONS
 from critpath.errors import MismatchError, OptionError
 from critpath.groups import By, Groups, GroupValues, groups_of
@@ -100,15 +101,11 @@ class Swap:
 
 
 def swap_of(response: Response, baseline: NeuronValues | None) -> Swap:
-    """``baseline`` for every sample of the response; zeros for None. Raises MismatchError where it does not fit."""
-    own = response.run.values().tensors
+    """``baseline`` for every sample of the response; zeros for None. Raises what ``activations_of`` does."""
+    own = response.run.values()
     if baseline is None:
-        return Swap(response, own, tuple(a.new_zeros(()).expand(a.shape) for a in own))
-    if difference := response.space.difference(baseline.space):
-        raise MismatchError(f"the baseline is of another network or input shape: network against it, {difference}")
-    if baseline.batch not in (1, response.run.batch):
-        raise MismatchError(f"the baseline holds {baseline.batch} samples: one, or the input's {response.run.batch}")
-    return Swap(response, own, tuple(b.to(a).expand(a.shape) for a, b in zip(own, baseline.tensors, strict=True)))
+        return Swap(response, own.tensors, tuple(a.new_zeros(()).expand(a.shape) for a in own.tensors))
+    return Swap(response, own.tensors, activations_of(baseline, own).tensors)
 
 
 def refuse_many(runs: int, what: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from critpath.accuracy import Accuracy, ToleranceWarning
 from critpath.errors import NumericalError, OptionError
 from critpath.groups import By, Groups, GroupValues, grouped, groups_of
-from critpath.lines import RULES, Enough, Line, Plan, Result, Sums, integrate, zeros
+from critpath.lines import RULES, Excess, Line, Plan, Result, Sums, integrate, zeros
 from critpath.neurons import NeuronSpace, NeuronValues, all_finite, rows
 from critpath.registry import check_known
 
@@ -58,30 +58,36 @@ class Options:
         least = 4 if self.rule == "gauss" else 2
         if self.points is not None and (not isinstance(self.points, int) or self.points < least):
             raise OptionError(f"points is {self.points!r}; a line needs {least} points or more by the rule {self.rule}")
-        if self.tolerance is not None and not (isfinite(self.tolerance) and self.tolerance > 0):
+        number = isinstance(self.tolerance, int | float) and not isinstance(self.tolerance, bool)
+        if self.tolerance is not None and not (number and isfinite(self.tolerance) and self.tolerance > 0):
             raise OptionError(f"tolerance is {self.tolerance!r}; it is a relative error above 0, for instance 0.05")
 
-    def enough(self) -> Enough | None:
-        """When a tolerance is met; None where a number of points is given."""
+    def excess(self) -> Excess | None:
+        """Errors as multiples of what the tolerance allows; None where a number of points is given."""
         wanted = self.tolerance
         if wanted is None:
             return None
         if self.tolerance_of == "site":
-            return lambda sample, error, scale: error <= wanted * scale
-        return lambda sample, error, scale: (error.sum() <= wanted * scale.sum()).expand_as(error)
+            return lambda sample, error, scale: multiple(error, wanted * scale)
+        return lambda sample, error, scale: multiple(error.sum(), wanted * scale.sum()).expand_as(error)
 
     @property
     def wanted(self) -> tuple[float | None, str]:
         """The tolerance, and where it is wanted."""
         return self.tolerance, self.tolerance_of
 
-    def plan(self, names: Sequence[str], enough: Enough | None, keep: bool = False) -> Plan:
+    def plan(self, names: Sequence[str], excess: Excess | None, keep: bool = False) -> Plan:
         budget = self.points or (POINTS if self.tolerance is None else BUDGET)
-        return Plan(self.rule, budget, enough, tuple(names), self.memory, keep)
+        return Plan(self.rule, budget, excess, tuple(names), self.memory, keep)
 
     def groups(self, space: NeuronSpace) -> Groups | None:
         """What sums are wanted of; None for neurons."""
         return None if self.by in (None, "neurons") else groups_of(self.by, space)
+
+
+def multiple(error: Tensor, allowed: Tensor) -> Tensor:
+    """error / allowed, elementwise; 0 where there is no error, infinite where none is allowed."""
+    return torch.where(error > 0, error / allowed, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +100,15 @@ class Integral:
 
 
 def along(
-    line: Line, names: Sequence[str], options: Options, enough: Enough | None = None, keep: bool = False
+    line: Line, names: Sequence[str], options: Options, excess: Excess | None = None, keep: bool = False
 ) -> dict[str, Integral]:
     """Integrate, by neurons or straight away by groups where only their signed sums are wanted.
 
-    ``enough`` says when to stop, in place of the tolerance; with ``keep`` the line keeps what was seen.
+    ``excess`` says when to stop, in place of the tolerance; with ``keep`` the line keeps what was seen.
     """
     groups = None if options.absolute else options.groups(line.response.space)
     sums = zeros(line, names, groups)
-    results = integrate(line, options.plan(names, enough or options.enough(), keep), sums)
+    results = integrate(line, options.plan(names, excess or options.excess(), keep), sums)
     _check_finite(line, sums)
     others = replace(options, tolerance=None)
     return {n: _integral(line, n, sums, results, options if n == names[0] else others) for n in names}
@@ -143,7 +149,7 @@ def combined(space: NeuronSpace, parts: Sequence[Integral], options: Options) ->
     if groups is None or options.absolute:
         scores = NeuronValues(space, tensors, rescaled(accuracy, tensors))
         return told(scores if groups is None else grouped(scores, groups, options.absolute))
-    return told(GroupValues(groups.names, groups.sizes, tensors[0], accuracy))
+    return told(GroupValues(groups.names, groups.sizes, tensors[0], not_below_gap(accuracy)))
 
 
 def _mean_accuracy(of: Sequence[Accuracy], reasons: Sequence[str]) -> Accuracy:
@@ -155,12 +161,15 @@ def _mean_accuracy(of: Sequence[Accuracy], reasons: Sequence[str]) -> Accuracy:
     return Accuracy(of[0].space, error, scale, gap, points, rule, *wanted, worst_reason(reasons))
 
 
+_ADVICE = {"points": "All points allowed were spent: give more with points=, or raise the tolerance. "}
+
+
 def told(scores: Scores) -> Scores:
     """The scores; warns where they are less accurate than was asked for."""
     if scores.error is not None and not scores.error.met:
         warnings.warn(
-            f"the tolerance was not met: {scores.error!r}. All points allowed were spent: give more with points=, or "
-            "raise the tolerance; the scores are the best so far",
+            f"the tolerance was not met: {scores.error!r}. {_ADVICE.get(scores.error.stopped, '')}The scores are the "
+            "best so far",
             ToleranceWarning,
             stacklevel=2,
         )
@@ -168,10 +177,20 @@ def told(scores: Scores) -> Scores:
 
 
 def rescaled(accuracy: Accuracy, tensors: Sequence[Tensor]) -> Accuracy:
-    """The watched neurons' relative errors, put on the scale of all neurons, and no less than the gap."""
+    """The watched neurons' relative errors, put on the scale of all neurons, and no less than the gap.
+
+    Where all that was watched is 0 and something else is not, nothing is known: an error as large as the scores.
+    """
     scale = torch.stack([rows(t).double().abs().sum(dim=1).to(accuracy.scale) for t in tensors], dim=1)
-    error = torch.maximum(accuracy.relative * scale, accuracy.gap.nan_to_num(nan=0.0))
-    return replace(accuracy, scale=scale, error=error)
+    relative = torch.where(accuracy.scale > 0, accuracy.error / accuracy.scale, 1.0)
+    return not_below_gap(
+        replace(accuracy, scale=scale, error=torch.maximum(relative * scale, accuracy.error * (scale == 0)))
+    )
+
+
+def not_below_gap(accuracy: Accuracy) -> Accuracy:
+    """Σ |errors| is no less than |Σ errors|, where that is known."""
+    return replace(accuracy, error=torch.maximum(accuracy.error, accuracy.gap.nan_to_num(nan=0.0)))
 
 
 def _gap(line: Line, name: str, sums: Sums, tensors: Sequence[Tensor]) -> Tensor:
@@ -190,5 +209,14 @@ def _total(groups: Groups | None, position: int, tensors: Sequence[Tensor]) -> T
     if groups is None:
         return rows(tensors[position]).double().sum(dim=1)
     columns = groups.columns(position)
-    whole = int(groups.sizes[columns].sum()) == groups.space.sites[position].neurons and not groups.spanning.any()
-    return tensors[0][:, columns.to(tensors[0].device)].sum(dim=1) if whole else None
+    if groups.spanning[columns].any() or not _is_partition(groups, position):
+        return None
+    return tensors[0][:, columns.to(tensors[0].device)].sum(dim=1)
+
+
+def _is_partition(groups: Groups, position: int) -> bool:
+    """Whether every neuron of a site is in just one group."""
+    try:
+        return bool((groups.owners(position) < len(groups.columns(position))).all())
+    except OptionError:  # groups overlap
+        return False

@@ -84,6 +84,9 @@ class Plan:
     seed: int
 
     def __post_init__(self) -> None:
+        for name in ("permutations", "exact", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise OptionError(f"{name} is {getattr(self, name)!r}; it is a whole number")
         if self.permutations < 1:
             raise OptionError(f"permutations is {self.permutations}; one pair at least is needed")
         if not 0 <= self.exact <= MOST_EXACT:

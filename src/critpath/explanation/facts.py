@@ -103,7 +103,7 @@ def provenance(
 def accuracy(scores: NeuronValues) -> str:
     """How exact the scores are, as a sentence or two; empty where they are computed by their definition."""
     error = scores.error
-    if error is None:
+    if error is None or error.rule == "exact":
         return ""
     worst, spent = int(error.relative[0].argmax()), error.points[0]
     most = _percent(float(error.relative[0, worst]))

@@ -7,13 +7,13 @@
 
 from critpath.lines.integral import RULES, Plan, Result, integrate
 from critpath.lines.line import InputLine, Line, SiteLine
-from critpath.lines.mesh import Enough
+from critpath.lines.mesh import Excess
 from critpath.lines.sums import INTEGRANDS, Sums, zeros
 
 __all__ = [
     "INTEGRANDS",
     "RULES",
-    "Enough",
+    "Excess",
     "InputLine",
     "Line",
     "Plan",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from critpath.lines.line import Line, Memory, Point, Seen
-from critpath.lines.mesh import FIRST, Enough, Judged, at_least_the_gap, judged_at, refined, totals_of, uniform
+from critpath.lines.mesh import Excess, Judged, at_least_the_gap, judged_at, refined, totals_of, uniform
 from critpath.lines.nodes import Nodes
 from critpath.lines.quadrature import gauss, gauss_subset, remaining_smooth
 from critpath.lines.sample import Watched, watch
@@ -19,21 +19,27 @@ from critpath.memory import limit_of, rows_at_once
 PILOT = 8
 """Gauss points by which the automatic rule decides, and with which a tolerance is first tried."""
 
+FEWEST_SMOOTH = 4
+"""Gauss points whose halves and quarters tell of their error."""
+
+AROUND = 4
+"""Whole points that are in use beside those that are held: neighbours, and gradients at the end of the line."""
+
 HOLD = 64
 """Points of a line that should fit into memory before several samples are taken together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a line is integrated: by which rule, with how many points at most, until which sites are ``enough``.
+    """How a line is integrated: by which rule, with how many points at most, until no site has an ``excess``.
 
-    ``enough`` None spends all points; it is asked about the first of the integrands. With ``keep`` the line
+    ``excess`` None spends all points; it is asked about the first of the integrands. With ``keep`` the line
     keeps what was seen, for a second look.
     """
 
     rule: str
     points: int
-    enough: Enough | None
+    excess: Excess | None
     integrands: tuple[str, ...]
     memory: str | int | None = None
     keep: bool = False
@@ -56,7 +62,7 @@ class Result:
 
 def integrate(line: Line, plan: Plan, sums: Sums) -> list[Result]:
     """Add the integrals of every sample to ``sums``, split as memory allows; a result for each sample."""
-    watched = watch(line.space)
+    watched = watch(line.space, line.values(), line.response.value.device)
     rows = rows_at_once(line.response.net, line.response.x, plan.memory, sums.bytes)
     room = _room(line, plan, sums, watched, rows)
     found: dict[int, Result] = {}
@@ -86,10 +92,11 @@ class _Work:
 def _room(line: Line, plan: Plan, sums: Sums, watched: Watched, rows: int) -> int:
     """How many whole points fit into what the passes and the sums leave."""
     net, x = line.response.net, line.response.x
-    left = limit_of(plan.memory, net.device(x)) - rows * net.footprint(x) - sums.bytes
-    left -= 16 * min(plan.points, 256) * sum(map(len, watched.indices))
-    one = sum(2 * t.element_size() * t[0].numel() for t in line.end()[0])
-    return max(0, left // one)
+    passes = (rows + line.response.run.batch) * net.footprint(x)  # those of the run that is explained live on
+    left = limit_of(plan.memory, net.device(x)) - passes - sums.bytes
+    left -= 24 * min(plan.points, 256) * sum(map(len, watched.indices))
+    one = sum(2 * max(4, t.element_size()) * t[0].numel() for t in line.values())
+    return max(0, left // one - AROUND)
 
 
 def _together(line: Line, room: int) -> list[list[int]]:
@@ -105,7 +112,7 @@ def _by_rule(work: _Work, samples: list[int]) -> dict[int, Result]:
     rule = work.plan.rule
     if rule != "auto":
         return RULES[rule](work, samples)
-    if work.line.piecewise_linear:
+    if work.line.piecewise_linear or work.plan.points < FEWEST_SMOOTH:
         return _bisection(work, samples)
     smooth = _smooth(work, samples)
     return _gauss(work, smooth) | _bisection(work, [s for s in samples if s not in smooth])
@@ -115,16 +122,14 @@ def _by_rule(work: _Work, samples: list[int]) -> dict[int, Result]:
 def _bisection(work: _Work, samples: list[int]) -> dict[int, Result]:
     """Meshes that are bisected where the gradient changes."""
     nodes, plan = work.nodes(), work.plan
-    meshes, reasons = refined(nodes, samples, plan.points, plan.enough or _resolved, plan.leading)
-    if plan.enough is None:
-        reasons = {s: "resolution" if reason == "tolerance" else reason for s, reason in reasons.items()}
+    meshes, reasons = refined(nodes, samples, plan.points, plan.excess, plan.leading)
     return _trapezoids(work, nodes, meshes, reasons, "bisection")
 
 
 def _trapezoid(work: _Work, samples: list[int]) -> dict[int, Result]:
     """Points at equal distances; with a tolerance, twice as many until it is met."""
     found: dict[int, Result] = {}
-    points = work.plan.points if work.plan.enough is None else min(PILOT + 1, work.plan.points)
+    points = work.plan.points if work.plan.excess is None else min(PILOT + 1, work.plan.points)
     while left := [s for s in samples if s not in found or found[s].reason == ""]:
         meshes = {sample: uniform(points) for sample in left}
         found |= _trapezoids(work, work.nodes(hold=False), meshes, {}, "trapezoid")
@@ -138,7 +143,9 @@ def _trapezoids(
 ) -> dict[int, Result]:
     for sample in meshes:
         work.sums.clear(sample)
-    for sample, before, here, after in _neighbours(nodes.read((s, a) for s, mesh in meshes.items() for a in mesh)):
+    for sample, before, here, after in _neighbours(
+        nodes.read((s, a) for s, mesh in meshes.items() for a in mesh), work.line.response.target.any_batch
+    ):
         dy = [b - a for a, b in zip(before[1].y, after[1].y, strict=True)]
         work.sums.add(sample, here.g, dy, after[0] - before[0], 0.5)
     return {s: Result(_judged(work, nodes, s, mesh), len(mesh), rule, reasons.get(s, "")) for s, mesh in meshes.items()}
@@ -149,7 +156,7 @@ def _judged(work: _Work, nodes: Nodes, sample: int, mesh: list[float]) -> dict[s
 
 
 def _neighbours(
-    points: Iterable[tuple[Point, Seen]],
+    points: Iterable[tuple[Point, Seen]], in_turn: bool
 ) -> Iterator[tuple[int, tuple[float, Seen], Seen, tuple[float, Seen]]]:
     """Every point of each sample with those before and after it; the ends are their own neighbours.
 
@@ -160,8 +167,18 @@ def _neighbours(
         if sample in last:
             before, here = last[sample]
             yield sample, before, here[1], (alpha, seen)
+        elif in_turn:  # the samples come one after the other
+            yield from _last(last)
         last[sample] = (last[sample][1], (alpha, seen)) if sample in last else ((alpha, seen), (alpha, seen))
-    for sample, (before, here) in last.items():
+    yield from _last(last)
+
+
+def _last(
+    waiting: dict[int, tuple[tuple[float, Seen], tuple[float, Seen]]],
+) -> Iterator[tuple[int, tuple[float, Seen], Seen, tuple[float, Seen]]]:
+    """The last points of samples, which are then forgotten."""
+    for sample in list(waiting):
+        before, here = waiting.pop(sample)
         yield sample, before, here[1], here
 
 
@@ -169,7 +186,7 @@ def _neighbours(
 def _gauss(work: _Work, samples: list[int]) -> dict[int, Result]:
     """Slopes by forward-mode derivatives; with a tolerance, twice as many points until it is met."""
     found: dict[int, Result] = {}
-    points = work.plan.points if work.plan.enough is None else min(PILOT, work.plan.points)
+    points = work.plan.points if work.plan.excess is None else min(PILOT, work.plan.points)
     while left := [s for s in samples if s not in found or found[s].reason == ""]:
         found |= _gauss_once(work, left, points)
         found |= {s: _ended(work.plan, s, found[s], 2 * points) for s in left}
@@ -188,13 +205,13 @@ def _gauss_once(work: _Work, samples: list[int], points: int) -> dict[int, Resul
 
 
 def _judged_gauss(
-    work: _Work, nodes: Nodes, sample: int, alphas: list[float], weights: list[float]
+    work: _Work, nodes: Nodes, sample: int, alphas: list[float], weights: list[float], whole: bool = True
 ) -> dict[str, Judged]:
     y, g, slope = nodes.watched_at(sample, alphas)
     ones = torch.ones(len(alphas), dtype=y.dtype, device=y.device)
     values = {name: g * COORDINATES[name](slope, ones) for name in work.plan.integrands}
     return {
-        name: _judge_gauss(of, alphas, weights, work.watched, totals_of(nodes, sample, name))
+        name: _judge_gauss(of, alphas, weights, work.watched, totals_of(nodes, sample, name) if whole else None)
         for name, of in values.items()
     }
 
@@ -214,12 +231,12 @@ def _judge_gauss(
 
 def _smooth(work: _Work, samples: list[int]) -> list[int]:
     """The samples for which a few Gauss points are estimated to do better than trapezoids on the same points."""
-    nodes, (alphas, weights) = work.nodes(hold=False, slopes=True), gauss(min(PILOT, max(4, work.plan.points)))
+    nodes, (alphas, weights) = work.nodes(hold=False, slopes=True), gauss(min(PILOT, work.plan.points))
     nodes.visit((sample, alpha) for sample in samples for alpha in alphas)
     better = []
     for sample in samples:
-        smooth = _judged_gauss(work, nodes, sample, alphas, weights)[work.plan.leading]
-        rough = judged_at(nodes, sample, alphas, work.plan.leading)
+        smooth = _judged_gauss(work, nodes, sample, alphas, weights, whole=False)[work.plan.leading]
+        rough = judged_at(nodes, sample, alphas, work.plan.leading, whole=False)
         if smooth.error.sum() <= rough.error.sum():
             better.append(sample)
     return better
@@ -229,14 +246,9 @@ def _smooth(work: _Work, samples: list[int]) -> list[int]:
 def _ended(plan: Plan, sample: int, result: Result, next_points: int) -> Result:
     """The result, with the reason to stop if there is one."""
     judged = result.judged[plan.leading]
-    if plan.enough is not None and bool(plan.enough(sample, judged.error, judged.scale).all()):
+    if plan.excess is not None and bool((plan.excess(sample, judged.error, judged.scale) <= 1).all()):
         return replace(result, reason="tolerance")
-    return replace(result, reason="points" if plan.enough is None or next_points > plan.points else "")
-
-
-def _resolved(sample: int, error: Tensor, scale: Tensor) -> Tensor:
-    """Which sites have no more error than the end of the line leaves anyway."""
-    return error <= 4 * FIRST * scale
+    return replace(result, reason="points" if plan.excess is None or next_points > plan.points else "")
 
 
 RULES: dict[str, Callable[[_Work, list[int]], dict[int, Result]]] = {

@@ -17,9 +17,6 @@ from critpath.neurons import NeuronSpace, wide
 from critpath.response import Above, Response
 
 Tensors = tuple[Tensor, ...]
-STEP = 1e-3
-"""Half the distance of central differences on the line, for models without forward-mode derivatives."""
-
 
 Point = tuple[int, float]
 """A sample's number and α."""
@@ -71,6 +68,10 @@ class Line(ABC):
         """dy/dα: [n, *shape] per site."""
 
     @abstractmethod
+    def values(self) -> Tensors:
+        """Activations at the input, [batch, *shape] per site, in the model's own dtype."""
+
+    @abstractmethod
     def end(self) -> tuple[Tensors, Tensors]:
         """Activations and gradients at the input, α = 1, which the run that is explained has: as ``at`` gives them."""
 
@@ -120,8 +121,11 @@ class InputLine(Line):
         except ForwardError:
             return self._central_differences(alphas, samples)
 
+    def values(self) -> Tensors:
+        return self.response.run.values().tensors
+
     def end(self) -> tuple[Tensors, Tensors]:
-        return tuple(wide(a) for a in self.response.run.values().tensors), self.response.gradients.tensors
+        return tuple(wide(a) for a in self.values()), self.response.gradients.tensors
 
     @cached_property
     def change(self) -> Tensor:
@@ -175,7 +179,8 @@ class InputLine(Line):
         return self.response.net.slopes(self._inputs(alphas, samples), self.directions(samples), self.space, embed)
 
     def _central_differences(self, alphas: Tensor, samples: Tensor) -> Tensors:
-        low, high = (alphas - STEP).clamp_min(0), (alphas + STEP).clamp_max(1)
+        step = torch.finfo(self.response.value.dtype).eps ** (1 / 3)  # least error of rounding and curvature together
+        low, high = (alphas - step).clamp_min(0), (alphas + step).clamp_max(1)
         below, above = (self.run(a, samples, graph=False).values().tensors for a in (low, high))
         return tuple((wide(b) - wide(a)) / _like(high - low, a) for a, b in zip(below, above, strict=True))
 
@@ -198,11 +203,15 @@ class SiteLine(Line):
         return self.response.run.activation(self.space.names[0]).detach()
 
     def at(self, alphas: Tensor, samples: Tensor) -> tuple[Tensors, Tensors]:
-        y = _between(self.start[samples], self._end[samples], alphas)
+        here = samples.to(self._end.device)
+        y = _between(self.start[here], self._end[here], alphas)
         return (wide(y),), (self.above.gradient(y, samples)[1],)
 
     def slopes(self, alphas: Tensor, samples: Tensor) -> Tensors:
-        return (wide(self._end - self.start)[samples],)
+        return (wide(self._end - self.start)[samples.to(self._end.device)],)
+
+    def values(self) -> Tensors:
+        return (self._end,)
 
     def end(self) -> tuple[Tensors, Tensors]:
         return (wide(self._end),), (self.response.gradients.tensors[self.above.position],)

@@ -10,27 +10,30 @@ from torch import Tensor
 
 from critpath.neurons import NeuronSpace
 
-NEURONS, ALL = 4096, 131072
+NEURONS, ALL = 4096, 65536
 """How many of a site's neurons are watched, and of all sites together; small sites are watched whole."""
 
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """Indices of the watched neurons of each site, and how many neurons each of them stands for."""
+    """Indices of the watched neurons of each site, where it is, and how many neurons each of them stands for.
+
+    What was taken is kept on the device ``home``, also of a model over several.
+    """
 
     indices: tuple[Tensor, ...]
     stands_for: tuple[float, ...]
+    home: torch.device
 
     @property
     def whole(self) -> Tensor:
         """Which sites are watched whole: booleans [sites]."""
-        return torch.tensor([k == 1 for k in self.stands_for])
+        return torch.tensor([k == 1 for k in self.stands_for], device=self.home)
 
     def take(self, row: Sequence[Tensor]) -> Tensor:
         """The watched values among one sample's [*shape] per site, one after the other: [m]."""
-        home = row[0].device
         pairs = zip(row, self.indices, strict=True)
-        return torch.cat([values.reshape(-1)[index.to(values.device)].to(home) for values, index in pairs])
+        return torch.cat([values.reshape(-1)[index].to(self.home) for values, index in pairs])
 
     def sums(self, values: Tensor) -> Tensor:
         """[..., m] to estimates of the sums over each site's neurons, in float64: [..., sites]."""
@@ -39,12 +42,13 @@ class Watched:
         return torch.stack(list(scaled), dim=-1)
 
 
-def watch(space: NeuronSpace) -> Watched:
-    """The same neurons whatever the batch."""
+def watch(space: NeuronSpace, values: Sequence[Tensor], home: torch.device) -> Watched:
+    """The same neurons whatever the batch. ``values`` of each site tell where it is."""
     generator = torch.Generator().manual_seed(0)
     most = min(NEURONS, max(256, ALL // len(space)))
-    indices = tuple(_some(site.neurons, most, generator) for site in space)
-    return Watched(indices, tuple(site.neurons / len(i) for site, i in zip(space, indices, strict=True)))
+    drawn = [_some(site.neurons, most, generator) for site in space]
+    indices = tuple(index.to(tensor.device) for index, tensor in zip(drawn, values, strict=True))
+    return Watched(indices, tuple(site.neurons / len(i) for site, i in zip(space, drawn, strict=True)), home)
 
 
 def _some(neurons: int, most: int, generator: torch.Generator) -> Tensor:
