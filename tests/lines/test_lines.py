@@ -357,7 +357,7 @@ class Root(nn.Module):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("rule", ["bisection", "gauss"])
 def test_gradients_that_are_not_finite_are_refused(rule: str, method: str) -> None:
-    with pytest.raises(cp.CritpathError, match="not finite|NaN or infinite") as caught:
+    with pytest.raises(cp.CritpathError, match=r"not finite|NaN or infinite") as caught:
         cp.score(net_of(Root), numbers(2, 4), method, rule=rule)
     assert isinstance(caught.value, ArithmeticError)
 
