@@ -90,6 +90,8 @@ def exact(space: NeuronSpace, scale: Tensor, rule: str = "exact") -> Accuracy:
 
 
 def _summary(of: Accuracy) -> str:
+    if of.rule == "exact" and not of.error.any():
+        return "computed by definition, nothing was integrated or sampled"
     overall = ", ".join(f"{100 * value:.2g}" for value in of.overall.tolist()[:4])
     worst = float(of.relative.max()) if of.relative.numel() else 0.0
     wanted = "" if of.tolerance is None else f", {100 * of.tolerance:g} % wanted: {'met' if of.met else 'NOT met'}"

@@ -54,12 +54,12 @@ def activations_of(baseline: object, like: NeuronValues) -> NeuronValues:
 
     Raises OptionError for what is no NeuronValues, MismatchError for those of other sites or another batch.
     """
-    if baseline is None:
+    if baseline is None or (isinstance(baseline, str | int) and baseline in ("zero", 0)):
         return like.map(torch.zeros_like)
     if not isinstance(baseline, NeuronValues):
         raise OptionError(
-            f"the baseline is {type(baseline).__name__}; for activations it is None (zero) or NeuronValues, for "
-            "instance mean_activations(net, batches)"
+            f"the baseline is {repr(baseline) if isinstance(baseline, str) else type(baseline).__name__}; this method "
+            "starts from activations: 'zero' (the default) or NeuronValues, for instance mean_activations(net, batches)"
         )
     if difference := like.space.difference(baseline.space):
         raise MismatchError(f"the baseline belongs to another network or input shape: {difference}")

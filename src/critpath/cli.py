@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def _model_options(command: Command) -> Command:
 @click.option("--method", default="taylor", show_default=True, help="Contribution that ranks the neurons.")
 @click.option("--points", type=int, help="Points to integrate along (intgrad, conductance, influence).")
 @click.option("--tolerance", type=float, help="Relative error wanted of the scores, for instance 0.05.")
-@click.option("--baseline", help="Where the integral starts: zero, black, mean or blurred.  [default: zero]")
+@click.option("--baseline", help="Start of conductance and influence: zero, black, mean or blurred.  [default: zero]")
 @click.option("--memory", help="Memory limit for scores, such as 4GiB.  [default: half of what is free]")
 @click.option("--sparsity", default=0.9, show_default=True, help="Share of neurons left out, in [0, 1).")
 @click.option("--scope", default="network", show_default=True, help="Rank over the network, per site or per channel.")
@@ -104,7 +105,7 @@ def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: 
         )
     done: list[_Done] = []
     try:
-        with redirect_stdout(sys.stderr):  # what a model prints is not part of the answer
+        with redirect_stdout(sys.stderr), _warnings_in_one_line():  # what a model prints is not part of the answer
             done.extend(_explained(files, pages, loaded, options, quiet=as_json))
     finally:
         made = _write_index(done) if len(files) > 1 else pages[0]
@@ -114,6 +115,14 @@ def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: 
         click.echo(f"Report: {made}")
     if len(done) < len(files):
         raise ImageError(f"{len(files) - len(done)} of {len(files)} images could not be read; they are named above")
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Warnings on standard error, without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *place: click.echo(f"Warning: {message}", err=True)
+        yield
 
 
 @dataclass(frozen=True)
@@ -218,7 +227,12 @@ def _score_options(options: dict[str, Any], loaded: LoadedModel | None = None) -
     """What was said about the method that ranks; a black baseline becomes values once the model is known."""
     names = ("points", "tolerance", "baseline", "memory")
     given = {name: options[name] for name in names if options[name] is not None}
-    if given.get("baseline") == "black" and loaded is not None and loaded.preprocess is not None:
+    if (
+        given.get("baseline") == "black"
+        and options["method"] in ("conductance", "influence")
+        and loaded is not None
+        and loaded.preprocess is not None
+    ):
         given["baseline"] = loaded.preprocess.black.to(options["device"])
     return given
 

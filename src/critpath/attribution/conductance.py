@@ -19,9 +19,10 @@ from critpath.memory import rows_at_once
 from critpath.network import ModelInput, Network, Run, gradients_on, map_tensors
 from critpath.neurons import wide
 from critpath.response import Response, respond
-from critpath.targets import TargetLike
+from critpath.targets import Channel, Neuron, TargetLike
 
 POINTS = 32
+NAMES = ("channels", "sites")
 UNITS = 16
 """Units whose maps are made in one backward pass."""
 
@@ -47,7 +48,7 @@ class UnitMaps:
 def conductance_maps(
     net: Network,
     x: ModelInput,
-    through: By,
+    through: By | Unit,
     target: TargetLike = None,
     *,
     baseline: InputBaseline = None,
@@ -67,7 +68,7 @@ def conductance_maps(
     _check(response, points)
     if through is None or through == "neurons":
         raise OptionError(f"one map for each of {response.space.neurons:,} neurons: name those that are wanted")
-    groups = groups_of(through, response.space)
+    groups = groups_of(_as_by(through), response.space)
     maps = iter(_maps(response, groups, baseline, points, memory))
     return UnitMaps(groups.names, map_tensors(x, lambda tensor: next(maps)))
 
@@ -91,6 +92,12 @@ def conductance(
     units: list[Unit] = list(through) if isinstance(through, list | tuple) else [cast(Unit, through)]
     found = _maps(response, groups_of({"unit": units}, response.space), baseline, points, memory)
     return tuple(None if maps is None else maps[0] for maps in found)
+
+
+def _as_by(through: By | Unit) -> By:
+    """A single unit as a list of one."""
+    single = isinstance(through, Channel | Neuron) or (isinstance(through, str) and through not in NAMES)
+    return [cast(Unit, through)] if single else cast(By, through)
 
 
 def _check(response: Response, points: int) -> None:

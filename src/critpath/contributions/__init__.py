@@ -127,6 +127,8 @@ def score_many(
     Conductance and influence share one sweep along the line, so the second is free; the points are put where the
     first of the two needs them.
     """
+    if isinstance(methods, str):
+        raise OptionError(f"the methods are the string {methods!r}; give a list of names, [{methods!r}]")
     takers = {name for method in methods for name in CONTRIBUTIONS[method].options()}
     if unknown := sorted(set(options) - takers - COMMON):
         raise OptionError(f"none of {', '.join(methods)} takes the option {unknown[0]!r}")

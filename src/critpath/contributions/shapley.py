@@ -85,7 +85,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in ("permutations", "exact", "seed"):
-            if not isinstance(getattr(self, name), int):
+            if not isinstance(getattr(self, name), int) or isinstance(getattr(self, name), bool):
                 raise OptionError(f"{name} is {getattr(self, name)!r}; it is a whole number")
         if self.permutations < 1:
             raise OptionError(f"permutations is {self.permutations}; one pair at least is needed")

@@ -33,6 +33,10 @@ def select(scores: NeuronValues, sparsity: float = 0.9, scope: str = "network") 
     Ties go to the earlier site and the lower row-major index. Critical-pathways paper, section 2.3.
     Raises OptionError, and NumericalError for scores that are not finite.
     """
+    if not isinstance(scores, NeuronValues):
+        raise OptionError(
+            f"neurons are ranked here, and the scores are {type(scores).__name__}: leave out by= in score"
+        )
     check_sparsity(sparsity)
     check_scope(scope)
     kept = tuple(torch.empty(t.shape, dtype=torch.bool, device=t.device) for t in scores.tensors)
