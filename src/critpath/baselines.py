@@ -55,7 +55,7 @@ def activations_of(baseline: object, like: NeuronValues) -> NeuronValues:
     Raises OptionError for what is no NeuronValues, MismatchError for those of other sites or another batch.
     """
     if baseline is None or (isinstance(baseline, str | int) and baseline in ("zero", 0)):
-        return like.map(torch.zeros_like)
+        return like.map(lambda a: a.new_zeros(()).expand_as(a))
     if not isinstance(baseline, NeuronValues):
         raise OptionError(
             f"the baseline is {repr(baseline) if isinstance(baseline, str) else type(baseline).__name__}; this method "

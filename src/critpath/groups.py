@@ -18,7 +18,7 @@ from torch import Tensor
 
 from critpath.errors import MismatchError, OptionError, TargetError
 from critpath.neurons import NeuronSpace, NeuronValues, Site, rows
-from critpath.targets import Channel, Neuron
+from critpath.targets import Channel, Neuron, row_major
 
 if TYPE_CHECKING:
     from critpath.accuracy import Accuracy
@@ -284,7 +284,7 @@ def _parts(unit: Any, space: NeuronSpace) -> Iterator[tuple[int, Index]]:
     if isinstance(unit, Channel):
         yield space.position(unit.site), _channel_index(space[unit.site], _channel(unit, space))
     elif isinstance(unit, Neuron):
-        number = _row_major(_coordinates(unit, space), space[unit.site].shape)
+        number = row_major(_coordinates(unit, space), space[unit.site].shape)
         yield space.position(unit.site), slice(number, number + 1)
     elif isinstance(unit, str):
         yield from ((p, slice(0, space.sites[p].neurons)) for p in _matching(unit, space))
@@ -322,13 +322,6 @@ def _within(index: Any, shape: tuple[int, ...], wrong: str) -> tuple[int, ...]:
     if len(given) != len(shape) or any(not -n <= i < n for i, n in zip(given, shape, strict=True)):
         raise TargetError(f"{wrong}, which has {list(shape)}")
     return tuple(i % n for i, n in zip(given, shape, strict=True))
-
-
-def _row_major(index: tuple[int, ...], shape: tuple[int, ...]) -> int:
-    flat = 0
-    for i, n in zip(index, shape, strict=True):
-        flat = flat * n + i
-    return flat
 
 
 def _channel_index(site: Site, channel: int) -> Index:

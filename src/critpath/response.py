@@ -40,7 +40,8 @@ class Response:
 
     def rerun(self, rule: Rule | None = None, graph: bool = True) -> Response:
         """The same response of the network whose activations are rewritten by ``rule``."""
-        return _response(self.net, self.x, self.net.run(self.x, rule, graph), self.target)
+        run = self.net.run(self.x, rule, graph)
+        return Response(self.net, self.x, run, self.target, _value(self.target, run))
 
     def pruned(self, pathway: Pathway, graph: bool = True) -> Response:
         """The response when only the pathway's neurons act, the others set to zero, all above recomputed.
@@ -103,11 +104,7 @@ def respond(net: Network, x: ModelInput, target: TargetLike = None, graph: bool 
     run = net.run(x, graph=graph)
     with gradients_on():
         settled = as_target(target).fixed(run)
-    return _response(net, x, run, settled)
-
-
-def _response(net: Network, x: ModelInput, run: Run, target: Target) -> Response:
-    return Response(net, x, run, target, _value(target, run))
+    return Response(net, x, run, settled, _value(settled, run))
 
 
 def _value(target: Target, run: Run) -> Tensor:

@@ -117,7 +117,7 @@ class Neuron(Target):
         index = _coordinates(self.index)
         if len(index) != len(shape) or any(not -n <= i < n for i, n in zip(index, shape, strict=True)):
             raise TargetError(f"neuron {self.index} is not in site {self.site}, whose shape is {list(shape)}")
-        return rows(values)[:, _row_major(index, shape)]
+        return rows(values)[:, row_major(index, shape)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ def _coordinates(index: Any) -> tuple[int, ...]:
         raise TargetError(f"a place in a site is an integer or several, got {index!r}") from None
 
 
-def _row_major(index: Sequence[int], shape: Sequence[int]) -> int:
+def row_major(index: Sequence[int], shape: Sequence[int]) -> int:
     """Position of coordinates, which may count from the end, in row-major order."""
     flat = 0
     for i, n in zip(index, shape, strict=True):

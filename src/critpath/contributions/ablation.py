@@ -103,8 +103,6 @@ class Swap:
 def swap_of(response: Response, baseline: NeuronValues | None) -> Swap:
     """``baseline`` for every sample of the response; zeros for None. Raises what ``activations_of`` does."""
     own = response.run.values()
-    if baseline is None or (isinstance(baseline, str | int) and baseline in ("zero", 0)):
-        return Swap(response, own.tensors, tuple(a.new_zeros(()).expand(a.shape) for a in own.tensors))
     return Swap(response, own.tensors, activations_of(baseline, own).tensors)
 
 

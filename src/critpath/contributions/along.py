@@ -92,11 +92,10 @@ def multiple(error: Tensor, allowed: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Integral:
-    """Scores of one integrand along one line, and how it went: a result for each sample."""
+    """Scores of one integrand along one line, and how exact they are."""
 
     tensors: tuple[Tensor, ...]
     accuracy: Accuracy
-    reasons: tuple[str, ...]
 
 
 def along(
@@ -119,12 +118,11 @@ def _integral(line: Line, name: str, sums: Sums, results: list[Result], options:
     judged = [result.judged[name] for result in results]
     error, scale = (torch.stack([getattr(j, part) for j in judged]) for part in ("error", "scale"))
     points = torch.tensor([result.points for result in results], device=error.device).unsqueeze(1).expand_as(error)
-    gap = _gap(line, name, sums, tensors).to(error)
+    complete = name == "conductance"  # the mean gradient adds up to nothing
+    gap = _gap(line, sums, tensors).to(error) if complete else torch.full_like(error, torch.nan)
     rule = ", ".join(sorted({result.rule for result in results}))
-    reasons = tuple(result.reason for result in results)
-    stopped = worst_reason(reasons)
-    accuracy = Accuracy(line.space, error, scale, gap, points, rule, *options.wanted, stopped)
-    return Integral(tensors, accuracy, reasons)
+    stopped = worst_reason([result.reason for result in results])
+    return Integral(tensors, Accuracy(line.space, error, scale, gap, points, rule, *options.wanted, stopped))
 
 
 def _check_finite(line: Line, sums: Sums) -> None:
@@ -144,7 +142,7 @@ def worst_reason(reasons: Sequence[str]) -> str:
 def combined(space: NeuronSpace, parts: Sequence[Integral], options: Options) -> Scores:
     """The mean over several baselines, as neurons or groups; warns where a tolerance was not met."""
     tensors = tuple(sum(row[1:], row[0]) / len(parts) for row in zip(*(part.tensors for part in parts), strict=True))
-    accuracy = _mean_accuracy([part.accuracy for part in parts], [r for part in parts for r in part.reasons])
+    accuracy = _mean_accuracy([part.accuracy for part in parts])
     groups = options.groups(space)
     if groups is None or options.absolute:
         scores = NeuronValues(space, tensors, rescaled(accuracy, tensors))
@@ -152,13 +150,13 @@ def combined(space: NeuronSpace, parts: Sequence[Integral], options: Options) ->
     return told(GroupValues(groups.names, groups.sizes, tensors[0], not_below_gap(accuracy)))
 
 
-def _mean_accuracy(of: Sequence[Accuracy], reasons: Sequence[str]) -> Accuracy:
+def _mean_accuracy(of: Sequence[Accuracy]) -> Accuracy:
     """That of a mean of scores, their errors taken to have the same sign."""
     error, scale, gap = (torch.stack([getattr(a, n) for a in of]).mean(dim=0) for n in ("error", "scale", "gap"))
     points = torch.stack([accuracy.points for accuracy in of]).sum(dim=0)
     rule = ", ".join(sorted({accuracy.rule for accuracy in of}))
     wanted = (of[0].tolerance, of[0].tolerance_of)
-    return Accuracy(of[0].space, error, scale, gap, points, rule, *wanted, worst_reason(reasons))
+    return Accuracy(of[0].space, error, scale, gap, points, rule, *wanted, worst_reason([a.stopped for a in of]))
 
 
 _ADVICE = {"points": "All points allowed were spent: give more with points=, or raise the tolerance. "}
@@ -193,10 +191,8 @@ def not_below_gap(accuracy: Accuracy) -> Accuracy:
     return replace(accuracy, error=torch.maximum(accuracy.error, accuracy.gap.nan_to_num(nan=0.0)))
 
 
-def _gap(line: Line, name: str, sums: Sums, tensors: Sequence[Tensor]) -> Tensor:
+def _gap(line: Line, sums: Sums, tensors: Sequence[Tensor]) -> Tensor:
     """|Σ scores - change of the response| [batch, sites], NaN where completeness is not defined."""
-    if name != "conductance":
-        return torch.full_like(line.totals, torch.nan)
     gaps = []
     for position, wanted in enumerate(line.totals.unbind(dim=1)):
         total = _total(sums.groups, position, tensors)

@@ -110,6 +110,6 @@ def _joined(response: Response, parts: Sequence[Integral], options: Options) -> 
         name: torch.cat([getattr(c, name) for c in columns], dim=1) for name in ("error", "scale", "gap", "points")
     }
     rule = ", ".join(sorted({column.rule for column in columns}))
-    stopped = worst_reason([reason for part in parts for reason in part.reasons])
+    stopped = worst_reason([column.stopped for column in columns])
     tolerance, of = options.wanted
     return Accuracy(response.space, **joined, rule=rule, tolerance=tolerance, tolerance_of=of, stopped=stopped)

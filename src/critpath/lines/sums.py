@@ -10,6 +10,7 @@ from torch import Tensor
 
 from critpath.groups import Groups
 from critpath.lines.line import Line, Tensors
+from critpath.neurons import wide
 
 Add = Callable[[Tensor, Tensor, Tensor, float, float], Tensor]
 """Adds to a total, from the gradient g, the step in y, the step in α, and a weight."""
@@ -68,8 +69,4 @@ def zeros(line: Line, names: Sequence[str], groups: Groups | None) -> Sums:
         }
         return Sums(totals, groups)
     like = [values[site.name] for site in line.space]
-    return Sums({n: tuple(torch.zeros_like(t, dtype=_wide(t)) for t in like) for n in names})
-
-
-def _wide(t: Tensor) -> torch.dtype:
-    return torch.promote_types(t.dtype, torch.float32)
+    return Sums({n: tuple(torch.zeros_like(wide(t)) for t in like) for n in names})
