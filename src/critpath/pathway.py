@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,17 +12,53 @@ from critpath.errors import MismatchError
 from critpath.neurons import NeuronSpace, NeuronValues, rows
 
 
+class SearchWarning(UserWarning):
+    """A finder that searches ended elsewhere than it was asked to; ``Pathway.search`` says how."""
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """How a finder that searches came to its pathway.
+
+    ``curves`` holds what was watched at every step, by name: [steps, batch], NaN once a sample was finished.
+    ``stopped`` has, for each sample, why the search ended elsewhere than asked; it is empty where it did not.
+    ``keeps_class`` [batch]: whether the pathway alone, all other neurons at zero, gives the class that the network
+    gives; None where the response is of no class. ``ranking``: values whose largest |value| make the pathway, and
+    pathways of other sizes; None where the search has no such order.
+    """
+
+    method: str
+    curves: Mapping[str, Tensor] = field(default_factory=dict)
+    stopped: tuple[str, ...] = ()
+    keeps_class: Tensor | None = None
+    ranking: NeuronValues | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether every sample's search ended where it was asked to."""
+        return not any(self.stopped)
+
+    def sample(self, index: int) -> Search:
+        """That of one sample."""
+        curves = {name: curve[:, index].unsqueeze(1) for name, curve in self.curves.items()}
+        keeps = None if self.keeps_class is None else self.keeps_class[index].unsqueeze(0)
+        ranking = self.ranking and self.ranking.sample(index)
+        return replace(self, curves=curves, stopped=(self.stopped[index],), keeps_class=keeps, ranking=ranking)
+
+
 @dataclass(frozen=True, eq=False)
 class Pathway:
     """Boolean values over a network's neurons, True where the neuron is on the pathway.
 
     ``requested`` is the sparsity that was asked for (None where the pathway is the result of set
-    algebra); the realised one is ``sparsity``. Pathways combine as sets, sample by sample:
+    algebra); the realised one is ``sparsity``. ``search`` says how a finder that searches came to it (None for others).
+    Pathways combine as sets, sample by sample:
     ``p & q``, ``p | q``, ``p - q``, ``p ^ q``, ``~p``; ``p == q`` is True where all samples agree.
     """
 
     keep: NeuronValues
     requested: float | None = None
+    search: Search | None = None
 
     def __post_init__(self) -> None:
         for site, tensor in self.keep.items():
@@ -59,7 +95,8 @@ class Pathway:
 
     def sample(self, index: int) -> Pathway:
         """The pathway of one sample."""
-        return Pathway(self.keep.sample(index), self.requested)
+        keep = self.keep.sample(index)
+        return Pathway(keep, self.requested, self.search and self.search.sample(index % self.batch))
 
     def contains(self, other: Pathway) -> Tensor:
         """Whether each sample's pathway contains the other's: booleans [batch]."""

@@ -12,7 +12,7 @@ from critpath.errors import MismatchError, ModelError, NumericalError
 from critpath.network import ModelInput, Network, Rule, Run, Suffix, gradients_on
 from critpath.neurons import NeuronSpace, NeuronValues, Site, wide
 from critpath.pathway import Pathway
-from critpath.targets import Target, TargetLike, as_target
+from critpath.targets import Logit, Margin, Probability, Target, TargetLike, as_target, class_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +43,15 @@ class Response:
         run = self.net.run(self.x, rule, graph)
         return Response(self.net, self.x, run, self.target, _value(self.target, run))
 
-    def pruned(self, pathway: Pathway, graph: bool = True) -> Response:
-        """The response when only the pathway's neurons act, the others set to zero, all above recomputed.
+    def pruned(self, pathway: Pathway, graph: bool = True, elsewhere: NeuronValues | None = None) -> Response:
+        """The response when only the pathway's neurons act, all above recomputed; see ``keeping``."""
+        return self.rerun(keeping(pathway, elsewhere), graph)
 
-        Raises MismatchError where that makes the network call sites that the pathway does not know.
-        """
-
-        def rule(site: Site, a: Tensor) -> Tensor:
-            if site.name not in pathway.space:
-                raise MismatchError(f"pruning made the network take another way: it called {site.name}")
-            return a * pathway.keep[site.name].to(a.device)
-
-        return self.rerun(rule, graph)
+    def keeps_class(self, other: Response) -> Tensor | None:
+        """Whether another run gives the same class as this one: booleans [batch]; None where there are no classes."""
+        if not isinstance(self.target, Logit | Probability | Margin):
+            return None
+        return class_scores(other.run).argmax(dim=1) == class_scores(self.run).argmax(dim=1)
 
     def above(self, site: str) -> Above:
         """The response as a function of one site's activations. Raises MismatchError for a site that was not called."""
@@ -92,6 +89,24 @@ class Above:
         run = self.suffix.run(values, samples)
         value = self.response.of_rows(run, samples)
         return value.detach(), wide(run.site_gradients(value, [self.position])[0])
+
+
+def keeping(pathway: Pathway, elsewhere: NeuronValues | None = None) -> Rule:
+    """The rule by which only the pathway's neurons act; the others are set to ``elsewhere``, by default to zero.
+
+    ``elsewhere`` has one sample, or one for each: their values on the input itself make the frozen network, those
+    of other inputs resampled ablation, their means mean ablation. A pathway of one sample fits any batch.
+    The rule raises MismatchError at a site that the pathway does not know.
+    """
+
+    def rule(site: Site, a: Tensor) -> Tensor:
+        if site.name not in pathway.space:
+            raise MismatchError(f"pruning made the network take another way: it called {site.name}")
+        keep = pathway.keep[site.name].to(a.device)
+        rest = a.new_zeros(()) if elsewhere is None else elsewhere[site.name].to(a)
+        return torch.where(keep, a, rest)
+
+    return rule
 
 
 def respond(net: Network, x: ModelInput, target: TargetLike = None, graph: bool = True) -> Response:

@@ -15,7 +15,6 @@ from critpath.pathway import Pathway
 from critpath.report import Kept, SiteRow, SparsityLevel
 from critpath.response import Response
 from critpath.selection import random_within, select
-from critpath.targets import Logit, Margin, Probability, class_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +94,8 @@ def _value(response: Response | None) -> float:
 
 
 def _keeps_class(response: Response, alone: Response) -> bool | None:
-    if not isinstance(response.target, Logit | Probability | Margin):
-        return None
     try:
-        return bool(class_scores(alone.run).argmax(dim=1)[0] == class_scores(response.run).argmax(dim=1)[0])
+        kept = response.keeps_class(alone)
     except TargetError:
         return None
+    return None if kept is None else bool(kept[0])
