@@ -20,16 +20,15 @@ libraries then get huge pages, and neither's time is spent on first touches of m
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HUGE_PAGES = "glibc.malloc.hugetlb=1"
+from kept import chosen, read, with_huge_pages, write
+
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 
@@ -67,10 +66,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from contributions.setting import FULL, QUICK
     from core import machine
 
-    chosen = _chosen(options.sections)
-    results = _read(options.output)
+    wanted = chosen(options.sections, sections())
+    results = read(options.output)
     bench = Bench(QUICK if options.quick else FULL, options.device, options.peak_tflops)
-    for name, section in chosen.items():
+    for name, section in wanted.items():
         start = time.perf_counter()
         measured = section(bench)
         seconds = time.perf_counter() - start
@@ -79,7 +78,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         results["quick"] = options.quick
         results["section_seconds"] = {**results.get("section_seconds", {}), name: seconds}
         _add_curves(results)
-        _write(options.output, results)
+        write(options.output, results)
         print(f"{name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     return results
 
@@ -94,12 +93,6 @@ def sections() -> dict[str, Callable[[Any], object]]:
     }  # fmt: skip
 
 
-def compact(results: dict[str, Any]) -> str:
-    """JSON with lists of numbers on one line each, floats of 5 digits."""
-    text = json.dumps(_rounded(results), indent=1)
-    return re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
-
-
 def _add_curves(results: dict[str, Any]) -> None:
     from contributions.tables import curves
 
@@ -107,7 +100,7 @@ def _add_curves(results: dict[str, Any]) -> None:
 
 
 def _show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    results = _read(options.output)
+    results = read(options.output)
     if not results:
         parser.error("--markdown and --plots need a file with results: -o FILE")
     if options.markdown:
@@ -120,37 +113,6 @@ def _show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         draw(results, options.images)
 
 
-def _chosen(names: str) -> dict[str, Callable[[Any], object]]:
-    known = sections()
-    wanted = [name.strip() for name in names.split(",") if name.strip()] or list(known)
-    if unknown := sorted(set(wanted) - set(known)):
-        sys.exit(f"no section is called {unknown[0]!r}; there are {', '.join(known)}")
-    return {name: section for name, section in known.items() if name in wanted}
-
-
-def _read(file: Path | None) -> dict[str, Any]:
-    return json.loads(file.read_text()) if file and file.is_file() else {}
-
-
-def _write(file: Path | None, results: dict[str, Any]) -> None:
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(compact(results))
-
-
-def _rounded(of: Any) -> Any:
-    if isinstance(of, dict):
-        return {key: _rounded(value) for key, value in of.items()}
-    if isinstance(of, (list, tuple)):
-        return [_rounded(value) for value in of]
-    return float(f"{of:.5g}") if isinstance(of, float) else of
-
-
-def _with_huge_pages() -> None:
-    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GLIBC_TUNABLES": HUGE_PAGES})
-
-
 if __name__ == "__main__":
-    _with_huge_pages()
+    with_huge_pages()
     main()
