@@ -1,6 +1,8 @@
 # make demo    a report on a photograph, with nothing but Python and make       make docs    the documentation
 # make test    lint and tests, as in CI                                         make bench   speed and memory
 # make bench-contributions   errors, times and memory of the contributions, beside Captum (needs CRITPATH_ASSETS)
+# make bench-pathways        finders, radius of linearity, decoding (needs CRITPATH_ASSETS)
+# make study-pathways        the pathway paper's figures 1 to 3 on four networks, resumable (hours; needs CRITPATH_ASSETS)
 # PYTHON=python3.12 chooses the interpreter that .venv is made with; JOBS is the number of test processes.
 
 PYTHON ?= python3
@@ -8,13 +10,14 @@ JOBS ?= 2
 REPORT ?= critpath-report.html
 RESULTS ?= benchmarks/results/core-cpu.json
 CONTRIBUTIONS ?= benchmarks/results/contributions-cpu.json
+PATHWAYS ?= benchmarks/results/pathways-cpu.json
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 PYTEST_OPTIONS ?= -q -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format pytest docs bench bench-contributions clean
+.PHONY: help demo test lint format pytest docs bench bench-contributions bench-pathways study-pathways clean
 
 help:
 	@sed -n '/^# /!q; s/^# //p' Makefile
@@ -48,6 +51,13 @@ bench: $(VENV)/dev.stamp
 bench-contributions: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/contributions.py -o $(CONTRIBUTIONS)
 	$(BIN)/python benchmarks/contributions.py --plots -o $(CONTRIBUTIONS)
+
+bench-pathways: $(VENV)/dev.stamp
+	$(BIN)/python benchmarks/pathways.py -o $(PATHWAYS)
+
+study-pathways: $(VENV)/dev.stamp
+	PYTHONPATH=. GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/python -m studies.pathways run
+	PYTHONPATH=. $(BIN)/python -m studies.pathways fold
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/python.stamp
 	@echo "Installing critpath[demo] into $(VENV). The first time this takes some minutes."

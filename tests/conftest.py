@@ -18,13 +18,15 @@ def _assets() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Workers that run side by side get one thread each; torchvision is imported as critpath does it.
+    """Workers that run side by side share the cores, unless OMP_NUM_THREADS says how many threads each gets.
 
-    Libraries that import it themselves (transformers, timm) then find one that works beside any torch build.
+    torchvision is imported as critpath does it: libraries that import it themselves (transformers, timm) then
+    find one that works beside any torch build.
     """
     import_torchvision()
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

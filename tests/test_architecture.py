@@ -17,9 +17,9 @@ import critpath
 
 PACKAGE = Path(critpath.__file__).parent
 ROWS = (
-    *("errors", "version", "files", "registry", "accuracy", "neurons", "pathway", "network", "memory", "targets"),
-    *("groups", "response", "baselines", "lines", "store", "contributions", "selection", "analysis"),
-    *("attribution", "zoo", "report", "explanation", "cli"),
+    *("errors", "version", "files", "registry", "intervals", "accuracy", "neurons", "pathway", "network", "memory"),
+    *("targets", "groups", "response", "baselines", "lines", "store", "contributions", "selection", "analysis"),
+    *("attribution", "decoding", "audit", "zoo", "report", "explanation", "comparison", "cli"),
 )
 """Low to high: a module imports from its own row and from lower ones."""
 
@@ -158,6 +158,8 @@ def test_core_runs_without_the_extras() -> None:
 
 
 STABLE = {
+    "decode",
+    "linear_radius",
     "Network",
     "NeuronSpace",
     "NeuronValues",
@@ -195,6 +197,35 @@ PUBLIC = STABLE | {
     "save_pathway",
     "save_values",
     "__version__",
+    "Budget",
+    "Response",
+    "respond",
+    "Decoded",
+    "Direction",
+    "Faithfulness",
+    "FinderComparison",
+    "LinearRadius",
+    "PathwayComparison",
+    "Search",
+    "SearchWarning",
+    "SiteActivation",
+    "TopExamples",
+    "check_linear",
+    "class_pathways",
+    "compare_finders",
+    "compare_pathways",
+    "connected_part",
+    "dead_share",
+    "faithfulness",
+    "fgsm",
+    "find_budget",
+    "gradient_stability",
+    "nearest",
+    "nesting",
+    "pgd",
+    "sketch",
+    "top_examples",
+    "top_neuron",
 }
 
 

@@ -62,6 +62,17 @@ def test_keeps_class_compares_the_predictions() -> None:
     assert respond(cp.Network(model), x, cp.Neuron("1#0", 3)).keeps_class(nothing) is None
 
 
+def test_a_tie_is_no_class() -> None:
+    model, x = linear_relu(), torch.randn(4, 5).double()
+    with torch.no_grad():
+        model[4].bias.zero_()
+    response = respond(cp.Network(model), x, 1)
+    nothing = response.pruned(~random_pathway(response.space, 4, 0.0), graph=False)
+    kept = response.keeps_class(nothing)
+    assert kept is not None
+    assert not kept.any()
+
+
 def test_a_search_is_taken_apart_by_samples() -> None:
     search = Search("greedy", {"kept": torch.arange(6.0).view(3, 2)}, ("", "stalled"), torch.tensor([True, False]))
     alone = search.sample(1)

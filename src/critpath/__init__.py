@@ -13,10 +13,16 @@ from critpath.version import __version__
 
 _PUBLIC = {
     "Accuracy": "accuracy",
+    "Budget": "selection",
     "Channel": "targets",
     "CritpathError": "errors",
+    "Decoded": "decoding",
+    "Direction": "targets",
     "Explanation": "explanation",
+    "Faithfulness": "analysis",
+    "FinderComparison": "analysis",
     "GroupValues": "groups",
+    "LinearRadius": "analysis",
     "Margin": "targets",
     "Network": "network",
     "Neuron": "targets",
@@ -24,34 +30,65 @@ _PUBLIC = {
     "NeuronValues": "neurons",
     "Overlap": "analysis",
     "Pathway": "pathway",
+    "PathwayComparison": "comparison",
     "Probability": "targets",
+    "Response": "response",
+    "Search": "pathway",
+    "SearchWarning": "pathway",
     "Site": "neurons",
+    "SiteActivation": "targets",
     "ToleranceWarning": "accuracy",
+    "TopExamples": "decoding",
     "UnitMaps": "attribution",
     "attribute": "attribution",
     "attribution_names": "attribution",
+    "check_linear": "analysis",
+    "class_pathways": "analysis",
+    "compare_finders": "analysis",
+    "compare_pathways": "comparison",
     "conductance_maps": "attribution",
+    "connected_part": "selection",
     "contribution_names": "contributions",
+    "dead_share": "analysis",
+    "decode": "decoding",
     "explain": "explanation",
+    "faithfulness": "analysis",
+    "fgsm": "analysis",
+    "find_budget": "selection",
     "find_pathway": "selection",
     "finder_names": "selection",
+    "gradient_stability": "analysis",
+    "linear_radius": "analysis",
     "load_pathway": "store",
     "load_values": "store",
     "mean_activations": "baselines",
+    "nearest": "analysis",
+    "nesting": "analysis",
     "overlap": "analysis",
+    "pgd": "analysis",
+    "respond": "response",
     "save_pathway": "store",
     "save_values": "store",
     "score": "contributions",
     "score_many": "contributions",
     "select": "selection",
+    "sketch": "analysis",
+    "top_examples": "decoding",
+    "top_neuron": "decoding",
 }
 
 __all__ = [
     "Accuracy",
+    "Budget",
     "Channel",
     "CritpathError",
+    "Decoded",
+    "Direction",
     "Explanation",
+    "Faithfulness",
+    "FinderComparison",
     "GroupValues",
+    "LinearRadius",
     "Margin",
     "Network",
     "Neuron",
@@ -59,44 +96,90 @@ __all__ = [
     "NeuronValues",
     "Overlap",
     "Pathway",
+    "PathwayComparison",
     "Probability",
+    "Response",
+    "Search",
+    "SearchWarning",
     "Site",
+    "SiteActivation",
     "ToleranceWarning",
+    "TopExamples",
     "UnitMaps",
     "__version__",
     "attribute",
     "attribution_names",
+    "check_linear",
+    "class_pathways",
+    "compare_finders",
+    "compare_pathways",
     "conductance_maps",
+    "connected_part",
     "contribution_names",
+    "dead_share",
+    "decode",
     "explain",
+    "faithfulness",
+    "fgsm",
+    "find_budget",
     "find_pathway",
     "finder_names",
+    "gradient_stability",
+    "linear_radius",
     "load_pathway",
     "load_values",
     "mean_activations",
+    "nearest",
+    "nesting",
     "overlap",
+    "pgd",
+    "respond",
     "save_pathway",
     "save_values",
     "score",
     "score_many",
     "select",
+    "sketch",
+    "top_examples",
+    "top_neuron",
 ]
 
 if TYPE_CHECKING:
     from critpath.accuracy import Accuracy, ToleranceWarning
-    from critpath.analysis import Overlap, overlap
+    from critpath.analysis import (
+        Faithfulness,
+        FinderComparison,
+        LinearRadius,
+        Overlap,
+        check_linear,
+        class_pathways,
+        compare_finders,
+        dead_share,
+        faithfulness,
+        fgsm,
+        gradient_stability,
+        linear_radius,
+        nearest,
+        nesting,
+        overlap,
+        pgd,
+        sketch,
+    )
     from critpath.attribution import UnitMaps, attribute, attribution_names, conductance_maps
     from critpath.baselines import mean_activations
+    from critpath.comparison import PathwayComparison, compare_pathways
     from critpath.contributions import contribution_names, score, score_many
+    from critpath.decoding import Decoded, TopExamples, decode, top_examples, top_neuron
     from critpath.errors import CritpathError
     from critpath.explanation import Explanation, explain
     from critpath.groups import GroupValues
     from critpath.network import Network
     from critpath.neurons import NeuronSpace, NeuronValues, Site
-    from critpath.pathway import Pathway
-    from critpath.selection import find_pathway, finder_names, select
+    from critpath.pathway import Pathway, Search, SearchWarning
+    from critpath.response import Response, respond
+    from critpath.selection import Budget, connected_part, find_budget, find_pathway, finder_names, select
     from critpath.store import load_pathway, load_values, save_pathway, save_values
-    from critpath.targets import Channel, Margin, Neuron, Probability
+    from critpath.targets import Channel, Direction, Margin, Neuron, Probability, SiteActivation
 
 
 def __getattr__(name: str) -> Any:

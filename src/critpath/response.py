@@ -48,10 +48,15 @@ class Response:
         return self.rerun(keeping(pathway, elsewhere), graph)
 
     def keeps_class(self, other: Response) -> Tensor | None:
-        """Whether another run gives the same class as this one: booleans [batch]; None where there are no classes."""
+        """Whether another run gives the same class as this one: booleans [batch]; None where there are no classes.
+
+        Two classes that are tied for the first place are no class: a network that is silenced gives none.
+        """
         if not isinstance(self.target, Logit | Probability | Margin):
             return None
-        return class_scores(other.run).argmax(dim=1) == class_scores(self.run).argmax(dim=1)
+        scores, own = class_scores(other.run).detach(), class_scores(self.run).detach().argmax(dim=1)
+        first = scores == scores.max(dim=1, keepdim=True).values
+        return first.gather(1, own.to(first.device).unsqueeze(1)).squeeze(1) & (first.sum(dim=1) == 1)
 
     def above(self, site: str) -> Above:
         """The response as a function of one site's activations. Raises MismatchError for a site that was not called."""

@@ -70,6 +70,7 @@ CALLS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::critpath.pathway.SearchWarning")
 @pytest.mark.parametrize("call", list(CALLS))
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_nothing_is_left_behind(name: str, call: str) -> None:

@@ -167,6 +167,79 @@ def _with_only(case: Case, site: int, present: Tensor) -> Tensor:
     return value(case, lambda number, a: a * present if number == site else a).detach()
 
 
+def greedy(case: Case, budget: int, step: int) -> list[list[bool]]:
+    """Algorithm 1 on one sample: which neurons are kept, in site order, at the start and after every round."""
+    kept = [True] * sum(a.numel() for a, _ in activations_and_gradients(case))
+    rounds = [list(kept)]
+    while True:
+        scores, active = _scores_when_pruned(case, kept)
+        candidates = [j for j in range(len(kept)) if kept[j] and active[j]]
+        candidates.sort(key=lambda j: (scores[j], -j))
+        lowest = candidates[: min(step, sum(kept) - budget)]
+        if not lowest:
+            return rounds
+        for j in lowest:
+            kept[j] = False
+        rounds.append(list(kept))
+
+
+def _scores_when_pruned(case: Case, kept: list[bool]) -> tuple[list[float], list[bool]]:
+    """|a dΦ/da| and a ≠ 0 of every neuron, in the network whose other neurons are zero."""
+    seen: list[Tensor] = []
+    start = 0
+
+    def rule(number: int, a: Tensor) -> Tensor:
+        nonlocal start
+        mask = torch.tensor(kept[start : start + a.numel()]).view(a.shape)
+        start += a.numel()
+        masked = torch.where(mask, a, torch.zeros_like(a)).detach().requires_grad_()
+        seen.append(masked)
+        return masked + torch.where(mask, a - a.detach(), torch.zeros_like(a))
+
+    response = value(case, rule).sum()
+    found = torch.autograd.grad(response, seen, allow_unused=True)
+    products = [torch.zeros_like(a) if g is None else a * g for a, g in zip(seen, found, strict=True)]
+    scores = torch.cat([p.detach().flatten() for p in products]).abs().tolist()
+    return scores, torch.cat([a.detach().flatten() != 0 for a in seen]).tolist()
+
+
+def distance(case: Case, out: Tensor, loss: str) -> Tensor:
+    """How far class scores are from those of the case, by the name of the loss: [batch]."""
+    own = case.twin(case.model, case.x, lambda i, a: a).detach()
+    p, q = own.softmax(dim=1), out.softmax(dim=1)
+    label = own.argmax(dim=1)
+    return {
+        "soft_ce": torch.stack(
+            [-sum(a * b.log() for a, b in zip(*row, strict=True)) for row in zip(p, q, strict=True)]
+        ),
+        "kl": (p * (p / q).log()).sum(dim=1),
+        "mse": torch.stack([(out[i, c] - own[i, c]) ** 2 for i, c in enumerate(label)]),
+    }[loss]
+
+
+def dgr(
+    case: Case, gates: list[Tensor], optimiser: torch.optim.Optimizer, loss: str, gamma: float, steps: int, clamp: float
+) -> tuple[list[Tensor], Tensor]:
+    """The best gates of each sample, from these on, and the total loss of every iterate [steps + 1, batch]."""
+    label = predicted(case)
+    best = [(False, float("inf"), [g[i].detach().clone() for g in gates]) for i in range(len(label))]
+    losses = []
+    for _ in range(steps + 1):
+        optimiser.zero_grad()
+        out = case.twin(case.model, case.x, lambda number, a: a * gates[number])
+        total = distance(case, out, loss) + gamma * sum(g.abs().flatten(1).sum(dim=1) for g in gates)
+        losses.append(total.detach())
+        for i, (kept, lowest, _) in enumerate(best):
+            keeps, now = bool(out[i].argmax() == label[i]), float(total.detach()[i])
+            if (keeps, -now) > (kept, -lowest):
+                best[i] = (keeps, now, [g[i].detach().clone() for g in gates])
+        total.sum().backward(inputs=gates)
+        optimiser.step()
+        for g in gates:
+            g.data.clamp_(0, clamp)
+    return [torch.stack(column) for column in zip(*(b[2] for b in best), strict=True)], torch.stack(losses)
+
+
 CONTRIBUTIONS = {
     "taylor": local(lambda a, g: a * g),
     "gradient_activation": local(lambda a, g: g * a),

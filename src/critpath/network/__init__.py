@@ -5,6 +5,7 @@ them, ``state`` puts the model back, ``model.Network`` runs it, ``run.Run`` is w
 ``doctor`` reports what is covered.
 """
 
+from critpath.network.boundaries import Boundaries, Boundary
 from critpath.network.doctor import Diagnosis
 from critpath.network.inputs import ModelInput, batch_size, check_finite, map_tensors, sample_of, samples_of, tensors_of
 from critpath.network.model import Network, Rule
@@ -14,6 +15,8 @@ from critpath.network.state import gradients_on
 from critpath.network.suffix import Suffix
 
 __all__ = [
+    "Boundaries",
+    "Boundary",
     "Diagnosis",
     "ModelInput",
     "Network",

@@ -108,6 +108,30 @@ def writes_in_place(name: str, kwargs: Mapping[str, Any]) -> bool:
     return name.endswith("_") or bool(kwargs.get("inplace"))
 
 
+_KINKS = {"relu": (0.0,), "leaky_relu": (0.0,), "prelu": (0.0,), "rrelu": (0.0,), "relu6": (0.0, 6.0)}
+_KINKS |= {"hardsigmoid": (-3.0, 3.0)}
+
+
+def kinks(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """Where a piecewise linear activation changes its slope; None where the values are not known.
+
+    The call is one that ``recognise`` knows.
+    """
+    stem = _LOOKUP[name]
+    if stem in _KINKS:
+        return _KINKS[stem]
+    if stem in ("hardshrink", "softshrink"):
+        (width,) = _bounds(args, kwargs, "lambd", defaults=(0.5,))
+        return (-width, width)
+    bounds = _bounds(args, kwargs, *_BOUND_NAMES[stem], defaults=_BOUND_DEFAULTS.get(stem, (None,) * 2))
+    found = [bound for bound in bounds[: 1 if stem == "threshold" else 2] if bound is not None]
+    return None if "tensor" in found else tuple(float(bound) for bound in found)
+
+
+_BOUND_NAMES = {"clamp": ("min", "max"), "clip": ("min", "max"), "clamp_min": ("min", "max")}
+_BOUND_NAMES |= {"hardtanh": ("min_val", "max_val"), "threshold": ("threshold", "value")}
+_BOUND_DEFAULTS = {"hardtanh": (-1.0, 1.0)}
+
 HIDDEN_INSIDE = {
     "scaled_dot_product_attention": "fused attention: the softmax inside it is no site",
     "multi_head_attention_forward": "nn.MultiheadAttention: the softmax inside it is no site",
@@ -123,6 +147,21 @@ HIDDEN_INSIDE = {
     "glu": "GLU: the sigmoid inside it is no site",
 }
 """Functions that contain nonlinear parts which no site shows, and what to say of them."""
+
+MAXIMA = frozenset(
+    f"{stem}max_pool{d}d{end}" for stem in ("", "adaptive_") for d in "123" for end in ("", "_with_indices")
+)
+"""Max pooling, by the names of its functions."""
+
+BENDING = (
+    MAXIMA
+    | frozenset({"amax", "max", "min", "amin", "gt", "lt", "ge", "le", "eq", "ne", "greater", "less"})
+    | {
+        *("greater_equal", "less_equal", "__gt__", "__lt__", "__ge__", "__le__", "__eq__", "__ne__", "sign", "sgn"),
+        *("argmax", "argmin", "topk", "sort", "argsort", "round", "floor", "ceil", "trunc", "bernoulli", "heaviside"),
+    }
+)
+"""Functions that are no activation, and by which the network may be bent, or told where it is."""
 
 CHANNELS_FIRST = frozenset(f"{stem}{d}" for stem in ("conv", "conv_transpose") for d in ("1d", "2d", "3d")) | {
     "batch_norm",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from critpath.errors import CritpathError, ForwardError, NoSitesError, OptionError
+from critpath.network.boundaries import Boundaries, boundaries
 from critpath.network.doctor import Diagnosis, diagnose
 from critpath.network.footprint import footprint
 from critpath.network.inputs import (
@@ -27,7 +28,7 @@ from critpath.network.inputs import (
     tokens_of,
 )
 from critpath.network.layout import Layout, settle
-from critpath.network.observer import Call, Embed, Observer, Rewrite, plain_name
+from critpath.network.observer import Call, Embed, Notice, Observer, Rewrite, plain_name
 from critpath.network.run import Run
 from critpath.network.slopes import slopes
 from critpath.network.state import parameters_of, untouched
@@ -112,8 +113,8 @@ class Network:
         """
         batch = batch_size(x)
         check_finite(x)
-        observer, output, leaves = self.observe(x, rule and self._rewrite(rule, batch), graph, embed)
-        if self._learn_layouts(x, observer.calls, batch) and rule is not None:
+        observer, output, leaves = self.observe(x, rule and self.rewrite(rule, batch), graph, embed)
+        if self.learn_layouts(x, observer.calls, batch) and rule is not None:
             return self.run(x, rule, graph, embed)  # the rule has not been asked at calls that were new
         return self._packed(observer, output, leaves, batch)
 
@@ -130,14 +131,28 @@ class Network:
         return tuple(self.observe(x, graph=False)[0].embedded)
 
     def slopes(
-        self, x: ModelInput, directions: Sequence[Tensor | None], space: NeuronSpace, embed: Embed | None = None
+        self,
+        x: ModelInput,
+        directions: Sequence[Tensor | None],
+        space: NeuronSpace,
+        embed: Embed | None = None,
+        rule: Rule | None = None,
     ) -> tuple[Tensor, ...]:
         """How fast every activation changes as the input moves: [batch, *shape] per site, by forward-mode derivatives.
 
         ``directions`` has one tensor for each floating-point tensor of the input and None for the others; ``embed``
-        may return dual tensors. Raises ForwardError where the model has no forward-mode derivative.
+        may return dual tensors. ``rule`` is that of ``run``, given dual tensors: what it sets to a constant has slope
+        zero. Raises ForwardError where the model has no forward-mode derivative.
         """
-        return slopes(self, x, directions, space, embed)
+        return slopes(self, x, directions, space, embed, rule and self.rewrite(rule, batch_size(x)))
+
+    def boundaries(self, x: ModelInput, rule: Rule | None = None) -> Boundaries:
+        """Where the network, its activations rewritten by ``rule``, stops to be linear; see ``Boundaries``.
+
+        Raises UnsupportedModelError where it is not piecewise linear, naming what bends it; InputError where no
+        tensor of the input is floating-point.
+        """
+        return boundaries(self, x, rule)
 
     def device(self, x: ModelInput) -> torch.device:
         """Where the input is (of a model over several devices, where it starts)."""
@@ -170,21 +185,26 @@ class Network:
         return self._fingerprint[1]
 
     def observe(
-        self, x: ModelInput, rewrite: Rewrite | None = None, graph: bool = True, embed: Embed | None = None
+        self,
+        x: ModelInput,
+        rewrite: Rewrite | None = None,
+        graph: bool = True,
+        embed: Embed | None = None,
+        notice: Notice | None = None,
     ) -> tuple[Observer, Any, tuple[Tensor | None, ...]]:
         """The observed calls, the model's output, and the inputs as leaves; ``run`` makes a ``Run`` of them.
 
         Where the model overwrites an activation later on, it is run once more with that call protected.
         """
         try:
-            seen = self._once(x, rewrite, graph, embed)
+            seen = self._once(x, rewrite, graph, embed, notice)
         except _GraphDropped:  # the model itself takes gradients as it runs
-            return self.observe(x, rewrite, True, embed)
+            return self.observe(x, rewrite, True, embed, notice)
         spoiled = {call.name for call in seen[0].calls if call.spoiled}
         if not spoiled:
             return seen
         self._protect |= spoiled
-        return self._once(x, rewrite, graph, embed)
+        return self._once(x, rewrite, graph, embed, notice)
 
     def call(self, observer: Observer, modules: dict[str, nn.Module], arguments: ModelInput) -> Any:
         """The model's output, its calls observed; what it raises is told as its own failure."""
@@ -205,6 +225,15 @@ class Network:
         wanted = self._only is None or any(fnmatchcase(call.name, pattern) for pattern in self._only)
         return self._layouts.get(_layout_key(call, batch)) if wanted else None
 
+    def batch_layout(self, call: Call, batch: int) -> Layout | None:
+        """How the call's output holds the batch, also of a call left out by ``only``; None where it does not."""
+        return self._layouts.get(_layout_key(call, batch))
+
+    def site_of(self, call: Call, batch: int) -> Site | None:
+        """The site that a call is, None where it is none."""
+        layout = self.layout_of(call, batch)
+        return None if layout is None else _site(call, layout, batch)
+
     def reason_left_out(self, call: Call, batch: int) -> str:
         """Why a call is no site; empty where it is one."""
         if self.layout_of(call, batch) is not None:
@@ -212,16 +241,18 @@ class Network:
         return NO_BATCH if self._layouts.get(_layout_key(call, batch)) is None else NOT_WANTED
 
     def _once(
-        self, x: ModelInput, rewrite: Rewrite | None, graph: bool, embed: Embed | None
+        self, x: ModelInput, rewrite: Rewrite | None, graph: bool, embed: Embed | None, notice: Notice | None
     ) -> tuple[Observer, Any, tuple[Tensor | None, ...]]:
         modules = dict(self.model.named_modules())
         with untouched(modules), eager(), _graph(graph):
             arguments, leaves = _with_leaves(x)
             floats = any(leaf is not None for leaf in leaves)
-            observer = Observer(rewrite, self._protect, self.also, floats, tokens_of(arguments), embed)
+            observer = Observer(rewrite, self._protect, self.also, floats, tokens_of(arguments), embed, notice=notice)
             return observer, self.call(observer, modules, arguments), leaves
 
-    def _rewrite(self, rule: Rule, batch: int) -> Rewrite:
+    def rewrite(self, rule: Rule, batch: int) -> Rewrite:
+        """The rule as it is asked at a call: at sites only, with samples first."""
+
         def rewrite(call: Call) -> Tensor:
             layout = self.layout_of(call, batch)
             if layout is None:
@@ -235,7 +266,7 @@ class Network:
 
         return rewrite
 
-    def _learn_layouts(self, x: ModelInput, calls: list[Call], batch: int) -> bool:
+    def learn_layouts(self, x: ModelInput, calls: list[Call], batch: int) -> bool:
         """Settle the layout of calls that were not seen before; whether there were any."""
         new = [call for call in calls if _layout_key(call, batch) not in self._layouts]
         if not new:

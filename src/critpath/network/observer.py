@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from critpath.errors import OptionError, UnsupportedModelError
 from critpath.network.activations import (
+    BENDING,
     CHANNELS_FIRST,
     CHANNELS_LAST,
     HIDDEN_INSIDE,
@@ -60,6 +62,28 @@ class Call:
 Embed = Callable[[int, Tensor], Tensor]
 """Given the number of a lookup of the input's tokens, and what was looked up, what the model goes on with."""
 
+
+@dataclass(frozen=True)
+class Bend:
+    """A call that may bend the network: its name, the function and its arguments, before it is made.
+
+    ``kind`` is that of an activation, None for other functions, whose ``result`` is known. ``node`` is where what was
+    given comes from in the graph.
+    """
+
+    name: str
+    kind: Kind | None
+    function: str
+    given: Tensor
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    node: Node | None
+    result: Any = None
+
+
+Notice = Callable[[Bend], Any]
+"""Told of every bend, activations before they are computed and perhaps overwrite; gives what to keep of it."""
+
 Rewrite = Callable[[Call], Tensor]
 """Given a call, the tensor that the model shall go on with; ``call.tensor`` itself to change nothing."""
 
@@ -72,7 +96,8 @@ class Observer(TorchFunctionMode):
     model overwrites later: they hand the model a copy. ``seeds`` are tensors made to require gradients
     because nothing before them does (embeddings of tokens). ``tokens`` is the input that embeddings are looked up
     by; ``embedded`` is what was found for them, and ``embed`` may change it. With ``forward_only``, names of
-    calls, these are recorded and no graph is expected.
+    calls, these are recorded and no graph is expected. ``notice`` is told of activations and ``BENDING`` functions;
+    ``noticed`` is what it gave.
     """
 
     def __init__(
@@ -84,6 +109,7 @@ class Observer(TorchFunctionMode):
         tokens: Tensor | None = None,
         embed: Embed | None = None,
         forward_only: frozenset[str] = frozenset(),
+        notice: Notice | None = None,
     ) -> None:
         super().__init__()
         self.calls: list[Call] = []
@@ -92,6 +118,8 @@ class Observer(TorchFunctionMode):
         self.seeds: list[Tensor] = []
         self.embedded: list[Tensor] = []
         self._tokens, self._embed, self._forward_only = tokens, embed, forward_only
+        self.noticed: list[Any] = []
+        self._notice, self._bends = notice, Counter[str]()
         self._rewrite, self._protect, self._as_sites = rewrite, protect, as_sites
         self._seed_sites = not has_float_input
         self._running: list[tuple[str, nn.Module]] = [("", nn.Module())]
@@ -167,6 +195,8 @@ class Observer(TorchFunctionMode):
         kind = None if self._muted else recognise(name, args, kwargs)
         if kind is None:
             result = self._noted(name, func(*args, **kwargs))
+            if self._notice and name in BENDING and not self._muted:
+                self._notice_other(name, args, kwargs, result)
             return self._seeded(result, args) if name == "embedding" else result
         given = args[0] if args else kwargs["input"]
         if not given.is_floating_point():
@@ -174,9 +204,20 @@ class Observer(TorchFunctionMode):
         if not torch.is_grad_enabled() and not self._forward_only:
             self.hidden[f"{kind.name} {GRADIENTS_OFF}"] += 1
             return func(*args, **kwargs)
+        if self._notice:
+            self.noticed.append(self._notice(Bend(self._name(), kind, name, given, args, kwargs, given.grad_fn)))
         if not writes_in_place(name, kwargs):
             return self._pass_on(kind, func(*args, **kwargs), in_place=False)
         return self._in_place(kind, func, given, args, kwargs)
+
+    def _notice_other(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+        given = args[0] if args else kwargs.get("input")
+        if self._notice is None or not isinstance(given, Tensor) or not given.is_floating_point():
+            return
+        running = self._running[-1][0]
+        self._bends[running] += 1
+        number = f"{running}#{self._bends[running] - 1}"
+        self.noticed.append(self._notice(Bend(number, None, name, given, args, kwargs, given.grad_fn, result)))
 
     def _in_place(
         self,

@@ -100,7 +100,7 @@ class Run:
         """
         raw = [_each(w, self.layouts[p].from_samples) for p, w in zip(positions, weights, strict=True)]
         leaves = [leaf for leaf in self.inputs if leaf is not None]
-        gradients = iter(_batched_gradients([self.activations[p] for p in positions], leaves, raw))
+        gradients = iter(batched_gradients([self.activations[p] for p in positions], leaves, raw))
         return tuple(None if leaf is None else next(gradients) for leaf in self.inputs)
 
     def cuts(self, response: Tensor) -> tuple[bool, ...]:
@@ -161,7 +161,7 @@ def _each(weights: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     return torch.stack([function(one) for one in weights])
 
 
-def _batched_gradients(outputs: list[Tensor], leaves: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
+def batched_gradients(outputs: list[Tensor], leaves: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
     """All units in one vectorised backward pass, or one after the other where an operation cannot be vectorised."""
     found: Sequence[Tensor | None]
     try:

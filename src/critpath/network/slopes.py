@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from critpath.errors import MismatchError
 from critpath.network.inputs import ModelInput, batch_size, map_tensors, tokens_of
-from critpath.network.observer import Call, Embed, Observer
+from critpath.network.observer import Call, Embed, Observer, Rewrite
 from critpath.network.state import Modules, untouched
 from critpath.network.wrappers import eager
 from critpath.neurons import NeuronSpace
@@ -23,28 +24,41 @@ if TYPE_CHECKING:
 
 
 def slopes(
-    net: Network, x: ModelInput, directions: Sequence[Tensor | None], space: NeuronSpace, embed: Embed | None
-) -> tuple[Tensor, ...]:
-    """See ``Network.slopes``. Attention runs by its plain formula: the fused ones have no such derivative."""
-    modules = dict(net.model.named_modules())
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.script.*")  # torch's own, at the first derivative
-        return _slopes(net, modules, x, directions, space, embed)
-
-
-def _slopes(
     net: Network,
-    modules: Modules,
     x: ModelInput,
     directions: Sequence[Tensor | None],
     space: NeuronSpace,
     embed: Embed | None,
+    rewrite: Rewrite | None = None,
 ) -> tuple[Tensor, ...]:
-    with untouched(modules), eager(), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), forward_ad.dual_level():
+    """See ``Network.slopes``. Attention runs by its plain formula: the fused ones have no such derivative."""
+    modules = dict(net.model.named_modules())
+
+    def observed() -> tuple[Observer, tuple[Tensor, ...]]:
         duals = _duals(x, directions)
-        observer = Observer(None, frozenset(), net.also, False, tokens_of(duals), embed, frozenset(space.names))
+        names = frozenset(space.names)
+        observer = Observer(rewrite, frozenset(), net.also, False, tokens_of(duals), embed, names)
         net.call(observer, modules, duals)
-        return _of_sites(net, observer, space, batch_size(x))
+        return observer, _of_sites(net, observer, space, batch_size(x))
+
+    with forward_mode(modules):
+        observer, found = observed()
+    if not net.learn_layouts(x, observer.calls, batch_size(x)):
+        return found
+    with forward_mode(modules):  # of calls that were new it was not known where samples lie
+        return observed()[1]
+
+
+@contextmanager
+def forward_mode(modules: Modules) -> Iterator[None]:
+    """Inside, a model runs with dual tensors and without a graph, and is put back after."""
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message=".*torch.jit.script.*")  # torch's own, at the first derivative
+        for context in untouched(modules), eager(), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            stack.enter_context(context)
+        stack.enter_context(forward_ad.dual_level())
+        yield
 
 
 def _of_sites(net: Network, observer: Observer, space: NeuronSpace, batch: int) -> tuple[Tensor, ...]:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
 from critpath.report import words
+from critpath.report.axes import Scale, Tick, linear, nice_steps, points, thin_out
 from critpath.report.content import Content, SiteRow, SparsityLevel
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A labelled place on an axis, in pixels."""
-
-    at: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -88,26 +81,23 @@ class _Curve:
     random: tuple[float, ...]
 
 
-Scale = Callable[[float], float]
-
-
 def kept_chart(content: Content, width: int, height: int) -> KeptChart | None:
     """The chart of response kept against sparsity; None where no share of the response is defined."""
     curves = _curves(content)
     if not any(math.isfinite(curve.pathway) for curve in curves):
         return None
     left, right, top, bottom = 52.0, width - 24.0, 18.0, height - 46.0
-    y_values = _nice_steps([0.0, 1.0, *(v for c in curves for v in (*words.finite([c.pathway]), *c.random))])
+    y_values = nice_steps([0.0, 1.0, *(v for c in curves for v in (*words.finite([c.pathway]), *c.random))])
     x = _sparsity_scale([curve.level.requested for curve in curves], left, right)
-    y = _linear(y_values[0], y_values[-1], bottom, top)
+    y = linear(y_values[0], y_values[-1], bottom, top)
     banded = [curve for curve in curves if curve.random]
     return KeptChart(
         width, height, left, right, top, bottom,
-        x_ticks=_thin_out([Tick(x(c.level.requested), words.sparsity(c.level.requested)) for c in curves]),
+        x_ticks=thin_out([Tick(x(c.level.requested), words.sparsity(c.level.requested)) for c in curves]),
         y_ticks=tuple(Tick(y(v), words.percent(round(v, 9))) for v in y_values),
-        pathway=_points((x(c.level.requested), y(c.pathway)) for c in curves if math.isfinite(c.pathway)),
+        pathway=points((x(c.level.requested), y(c.pathway)) for c in curves if math.isfinite(c.pathway)),
         band=_band(banded, x, y),
-        mean=_points((x(c.level.requested), y(words.mean(c.random))) for c in banded),
+        mean=points((x(c.level.requested), y(words.mean(c.random))) for c in banded),
         marks=tuple(_mark(c, x, y) for c in curves if math.isfinite(c.pathway)),
         full=y(1.0), zero=y(0.0),
     )  # fmt: skip
@@ -159,43 +149,14 @@ def _sparsity_scale(values: Sequence[float], left: float, right: float) -> Scale
 
     places = [position(value) for value in values]
     margin = 0.04 * (right - left)
-    line = _linear(min(places), max(places), left + margin, right - margin)
+    line = linear(min(places), max(places), left + margin, right - margin)
     return lambda value: line(position(value))
-
-
-def _linear(low: float, high: float, start: float, end: float) -> Scale:
-    if high == low:
-        return lambda _: (start + end) / 2
-    return lambda value: start + (value - low) / (high - low) * (end - start)
-
-
-def _nice_steps(values: Sequence[float]) -> list[float]:
-    """Four to eight round numbers that enclose the values."""
-    low, high = min(values), max(values)
-    rough = (high - low) / 5
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [index * step for index in range(first, last + 1)]
-
-
-def _thin_out(ticks: Sequence[Tick], apart: float = 44.0) -> tuple[Tick, ...]:
-    """Drop the labels that would touch their right neighbour; the last one always stays."""
-    kept: list[Tick] = []
-    for tick in reversed(ticks):
-        if not kept or kept[-1].at - tick.at >= apart:
-            kept.append(tick)
-    return tuple(reversed(kept))
-
-
-def _points(pairs: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in pairs)
 
 
 def _band(curves: Sequence[_Curve], x: Scale, y: Scale) -> str:
     upper = [(x(c.level.requested), y(max(c.random))) for c in curves]
     lower = [(x(c.level.requested), y(min(c.random))) for c in reversed(curves)]
-    return _points([*upper, *lower])
+    return points([*upper, *lower])
 
 
 def _mark(curve: _Curve, x: Scale, y: Scale) -> Mark:

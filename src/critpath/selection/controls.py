@@ -27,22 +27,28 @@ def active(response: Response, sparsity: float) -> Pathway:
     return Pathway(response.run.values().map(lambda a: a > 0))
 
 
+@FINDERS.register("magnitude", forwards=1, backwards=0)
+def magnitude(response: Response, sparsity: float, *, scope: str = "network") -> Pathway:
+    """The neurons of largest |a|, whatever the response: no backward pass."""
+    return select(response.run.values(), sparsity, scope)
+
+
 def random_pathway(space: NeuronSpace, batch: int, sparsity: float, scope: str = "network", seed: int = 0) -> Pathway:
     """A pathway of randomly drawn neurons, of exactly the requested size; on the CPU."""
-    drawn = select(_noise(space, seed), sparsity, scope).keep
+    drawn = select(noise(space, seed), sparsity, scope).keep
     return Pathway(drawn.map(lambda keep: keep.expand(batch, *keep.shape[1:])), sparsity)
 
 
 def random_within(pathway: Pathway, seed: int = 0) -> Pathway:
     """Random neurons, as many in every sample as the pathway keeps, from one random order for all."""
-    noise = [tensor[0] for tensor in _noise(pathway.space, seed).tensors]
-    draws = [keep_largest(noise, size) for size in pathway.size.tolist()]
+    drawn = [tensor[0] for tensor in noise(pathway.space, seed).tensors]
+    draws = [keep_largest(drawn, size) for size in pathway.size.tolist()]
     device = pathway.keep.tensors[0].device
     kept = tuple(torch.stack(row).to(device) for row in zip(*draws, strict=True))
     return Pathway(NeuronValues(pathway.space, kept))
 
 
-def _noise(space: NeuronSpace, seed: int) -> NeuronValues:
+def noise(space: NeuronSpace, seed: int) -> NeuronValues:
     """A number in (0, 1] for every neuron: the k largest are k random neurons, and nested as k grows."""
     generator = torch.Generator().manual_seed(seed)
     return NeuronValues(space, tuple(1 - torch.rand((1, *site.shape), generator=generator) for site in space))

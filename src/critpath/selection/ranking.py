@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isfinite
 
 import torch
@@ -38,11 +39,16 @@ def select(scores: NeuronValues, sparsity: float = 0.9, scope: str = "network") 
             f"neurons are ranked here, and the scores are {type(scores).__name__}: leave out by= in score"
         )
     check_sparsity(sparsity)
+    return replace(select_each(scores, [sparsity] * scores.batch, scope), requested=sparsity)
+
+
+def select_each(scores: NeuronValues, sparsities: Sequence[float], scope: str = "network") -> Pathway:
+    """``select`` with a sparsity in [0, 1] for each sample; at 1 nothing is kept. Nested as the sparsity grows."""
     check_scope(scope)
     kept = tuple(torch.empty(t.shape, dtype=torch.bool, device=t.device) for t in scores.tensors)
-    for i in range(scores.batch):
+    for i, sparsity in enumerate(sparsities):
         SCOPES[scope](scores.space, [wide(t[i]) for t in scores.tensors], sparsity, [keep[i] for keep in kept])
-    return Pathway(NeuronValues(scores.space, kept), sparsity)
+    return Pathway(NeuronValues(scores.space, kept))
 
 
 def kept_count(neurons: int, sparsity: float) -> int:

@@ -1,10 +1,9 @@
-"""What is explained: from a model's output to one scalar per sample, the response."""
+"""Targets over the classes of the model's output."""
 
 from __future__ import annotations
 
 import operator
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,31 +13,10 @@ from torch import Tensor
 
 from critpath.errors import NumericalError, TargetError
 from critpath.network import Run
-from critpath.neurons import rows
+from critpath.targets.target import Target
 
 Classes: TypeAlias = "int | Sequence[int] | Tensor | None"
 """One class for all samples, one for each, or None for the class that the model predicts."""
-
-
-class Target(ABC):
-    """One scalar per sample of a run."""
-
-    @abstractmethod
-    def fixed(self, run: Run) -> Target:
-        """The same target with everything that depends on the prediction settled on this run."""
-
-    @abstractmethod
-    def of(self, run: Run) -> Tensor:
-        """The response [batch], in the graph of the run."""
-
-    def taken(self, samples: Tensor) -> Target:
-        """The (settled) target for a batch made of these samples [n], in this order."""
-        return self
-
-    @property
-    def any_batch(self) -> bool:
-        """Whether ``taken`` makes it fit a batch of other samples."""
-        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +34,14 @@ class Logit(Target):
     def taken(self, samples: Tensor) -> Logit:
         return Logit(_taken(self.classes, samples))
 
+    @property
+    def for_samples(self) -> int | None:
+        return _count(self.classes)
+
+    @property
+    def follows_prediction(self) -> bool:
+        return self.classes is None
+
 
 @dataclass(frozen=True, eq=False)
 class Probability(Target):
@@ -71,6 +57,14 @@ class Probability(Target):
 
     def taken(self, samples: Tensor) -> Probability:
         return Probability(_taken(self.classes, samples))
+
+    @property
+    def for_samples(self) -> int | None:
+        return _count(self.classes)
+
+    @property
+    def follows_prediction(self) -> bool:
+        return self.classes is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,101 +94,13 @@ class Margin(Target):
     def taken(self, samples: Tensor) -> Margin:
         return Margin(_taken(self.classes, samples), _taken(self.foil, samples))
 
-
-@dataclass(frozen=True, eq=False)
-class Neuron(Target):
-    """One hidden neuron's activation: a site by name, and coordinates within one sample's shape."""
-
-    site: str
-    index: tuple[int, ...] | int
-
-    def fixed(self, run: Run) -> Neuron:
-        return self
-
-    def of(self, run: Run) -> Tensor:
-        values = run.activation(self.site)
-        shape = values.shape[1:]
-        index = _coordinates(self.index)
-        if len(index) != len(shape) or any(not -n <= i < n for i, n in zip(index, shape, strict=True)):
-            raise TargetError(f"neuron {self.index} is not in site {self.site}, whose shape is {list(shape)}")
-        return rows(values)[:, row_major(index, shape)]
-
-
-@dataclass(frozen=True, eq=False)
-class Channel(Target):
-    """The mean activation of one hidden channel over its positions."""
-
-    site: str
-    channel: int
-
-    def fixed(self, run: Run) -> Channel:
-        return self
-
-    def of(self, run: Run) -> Tensor:
-        site = run.space[self.site]
-        (channel,) = _coordinates(self.channel) or (0,)
-        if not -site.channels <= channel < site.channels:
-            raise TargetError(f"channel {self.channel} is not in site {site.name}, which has {site.channels}")
-        values = run.activation(self.site)
-        return rows(values.select(site.channel_dim + 1, channel) if site.shape else values).mean(dim=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Custom(Target):
-    """Any function of the model's output that returns one scalar per sample, differentiably.
-
-    It may hold one thing per sample (labels, say), so it is only ever asked about the whole batch, in order.
-    """
-
-    function: Callable[[Any], Tensor]
+    @property
+    def for_samples(self) -> int | None:
+        return _count(self.classes) or _count(self.foil)
 
     @property
-    def any_batch(self) -> bool:
-        return False
-
-    def fixed(self, run: Run) -> Custom:
-        return self
-
-    def of(self, run: Run) -> Tensor:
-        try:
-            value = self.function(run.output)
-        except Exception as error:
-            raise TargetError(f"the target function raised {type(error).__name__}: {error}") from error
-        if not isinstance(value, Tensor) or value.shape != (run.batch,):
-            got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise TargetError(f"the target function must return one scalar per sample, [{run.batch}]; it gave {got}")
-        return value
-
-
-TargetLike: TypeAlias = "Target | Classes | Callable[[Any], Tensor]"
-
-
-def _coordinates(index: Any) -> tuple[int, ...]:
-    """One integer or several, of any integer type. Raises TargetError for anything else."""
-    try:
-        parts = tuple(index) if isinstance(index, Sequence) else (index,)
-        return tuple(operator.index(part) for part in parts)
-    except TypeError:
-        raise TargetError(f"a place in a site is an integer or several, got {index!r}") from None
-
-
-def row_major(index: Sequence[int], shape: Sequence[int]) -> int:
-    """Position of coordinates, which may count from the end, in row-major order."""
-    flat = 0
-    for i, n in zip(index, shape, strict=True):
-        flat = flat * n + i % n
-    return flat
-
-
-def as_target(target: TargetLike) -> Target:
-    """A class (or None, or one class per sample), a Target, or a function of the model's output."""
-    if isinstance(target, Target):
-        return target
-    if callable(target) and not isinstance(target, Tensor):
-        return Custom(target)
-    if isinstance(target, str):
-        raise TargetError(f"the target {target!r} is a string; give the number of a class")
-    return Logit(target)
+    def follows_prediction(self) -> bool:
+        return self.classes is None
 
 
 def class_scores(run: Run) -> Tensor:
@@ -272,7 +178,14 @@ def _as_integers(classes: Any) -> Tensor:
 
 
 def _taken(classes: Classes, samples: Tensor) -> Classes:
-    return classes[samples.to(classes.device)] if isinstance(classes, Tensor) and classes.dim() else classes
+    given = None if classes is None else _as_integers(classes)
+    return given[samples.to(given.device)] if given is not None and given.dim() else classes
+
+
+def _count(classes: Classes) -> int | None:
+    """How many samples classes are given for; None where they hold for any."""
+    given = None if classes is None else _as_integers(classes)
+    return len(given) if given is not None and given.dim() else None
 
 
 def _pick(scores: Tensor, classes: Classes, run: Run) -> Tensor:

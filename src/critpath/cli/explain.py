@@ -1,24 +1,21 @@
-"""The command line: thin, and quick to start (torch is loaded when a command needs it)."""
+"""``critpath explain``: a page for each image."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from critpath.errors import CritpathError, ImageError, OptionError, TargetError
+from critpath.cli.shared import DEFAULT_MODEL, class_number, errors_in_one_line, model_options, warnings_in_one_line
+from critpath.errors import ImageError, OptionError
 from critpath.files import writable, write_whole
-from critpath.version import __version__
 
 if TYPE_CHECKING:
     from critpath.explanation import Explanation, Progress
@@ -26,46 +23,8 @@ if TYPE_CHECKING:
     from critpath.report import IndexEntry
     from critpath.zoo import LoadedModel
 
-DEFAULT_MODEL = "efficientnet-lite0"
-Command = Callable[..., None]
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="critpath")
-def main() -> None:
-    """The critical pathway of a neural network's response.
-
-    Which neurons made this output, which sparse pathway they form, which input features it encodes, and how far
-    that answer can be trusted.
-    """
-
-
-def _errors_in_one_line(command: Command) -> Command:
-    """Errors raised on purpose end the program with one message and exit code 1."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except CritpathError as error:
-            raise click.ClickException(str(error)) from error
-
-    return run
-
-
-def _model_options(command: Command) -> Command:
-    for option in reversed(
-        (
-            click.option("--arch", help="Architecture for a model given as file:WEIGHTS."),
-            click.option("--device", default="cpu", show_default=True, help="Where to run, as torch names it."),
-            click.option("--allow-pickle", is_flag=True, help="Read .pt and .pth weights (weights only, no code)."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-@main.command()
+@click.command()
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `critpath models`.")
 @click.option("--target", help="Class to explain, by number or name.  [default: the predicted class]")
@@ -86,8 +45,8 @@ def _model_options(command: Command) -> Command:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Report (.html), or a folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON; write a report only with -o.")
 @click.option("--demo", is_flag=True, help="Explain the photograph that comes with critpath[demo].")
-@_model_options
-@_errors_in_one_line
+@model_options
+@errors_in_one_line
 def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: bool, **options: Any) -> None:
     """Explain images: which pathway made the response, and what it sees. Writes a self-contained page.
 
@@ -105,7 +64,7 @@ def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: 
         )
     done: list[_Done] = []
     try:
-        with redirect_stdout(sys.stderr), _warnings_in_one_line():  # what a model prints is not part of the answer
+        with redirect_stdout(sys.stderr), warnings_in_one_line():  # what a model prints is not part of the answer
             done.extend(_explained(files, pages, loaded, options, quiet=as_json))
     finally:
         made = _write_index(done) if len(files) > 1 else pages[0]
@@ -115,14 +74,6 @@ def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: 
         click.echo(f"Report: {made}")
     if len(done) < len(files):
         raise ImageError(f"{len(files) - len(done)} of {len(files)} images could not be read; they are named above")
-
-
-@contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """Warnings on standard error, without the place in the code."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *place: click.echo(f"Warning: {message}", err=True)
-        yield
 
 
 @dataclass(frozen=True)
@@ -208,7 +159,7 @@ def _explain_one(
     return explain(
         net,
         loaded.preprocess(image).unsqueeze(0).to(options["device"]),
-        _class_number(options["target"], loaded.classes),
+        class_number(options["target"], loaded.classes),
         method=options["method"],
         sparsity=options["sparsity"],
         scope=options["scope"],
@@ -235,19 +186,6 @@ def _score_options(options: dict[str, Any], loaded: LoadedModel | None = None) -
     ):
         given["baseline"] = loaded.preprocess.black.to(options["device"])
     return given
-
-
-def _class_number(target: str | None, classes: Sequence[str] | None) -> int | None:
-    """A class by its number or its name; names may be given in part if only one fits."""
-    if target is None or re.fullmatch(r"-?[0-9]+", target):
-        return None if target is None else int(target)
-    exact = [i for i, name in enumerate(classes or ()) if name.lower() == target.lower()]
-    partial = [i for i, name in enumerate(classes or ()) if target.lower() in name.lower()]
-    found = exact or partial
-    if len(found) != 1:
-        named = ", ".join(f"{i} {classes[i]}" for i in found[:8]) if classes else "this model has no class names"
-        raise TargetError(f"--target {target!r} names {len(found) or 'no'} classes{': ' * bool(named)}{named}")
-    return found[0]
 
 
 @contextmanager
@@ -279,73 +217,3 @@ def _write_index(done: Sequence[_Done]) -> Path | None:
     if not entries or done[0].page is None:
         return None
     return write_whole(done[0].page.parent / "index.html", render_index(entries).encode())
-
-
-@main.command()
-@click.argument("model", default=DEFAULT_MODEL)
-@click.option("--image", type=click.Path(path_type=Path), help="What to run.  [default: a grey picture]")
-@click.option("--shape", help="Shape of one input without preprocessing, for instance 3x224x224.")
-@click.option("--batch", default=1, show_default=True, help="Samples in the batch that is examined.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@_model_options
-@_errors_in_one_line
-def doctor(model: str, image: Path | None, shape: str | None, batch: int, as_json: bool, **options: Any) -> None:
-    """Examine MODEL: its sites, what is not covered and why, and what each method will cost."""
-    import critpath.attribution  # noqa: F401  (every method registers)
-    from critpath.network import Network
-    from critpath.zoo import load
-
-    loaded = load(model, **options)
-    x = _trial_input(loaded, image, shape, batch).to(options["device"])
-    diagnosis = Network(loaded.model).doctor(x)
-    click.echo(json.dumps(diagnosis.to_dict(), indent=2) if as_json else str(diagnosis))
-
-
-def _trial_input(loaded: LoadedModel, image: Path | None, shape: str | None, batch: int) -> Any:
-    import torch
-    from PIL import Image
-
-    from critpath.zoo import read_image
-
-    if batch < 1:
-        raise OptionError(f"--batch is {batch}; it has to be 1 at least")
-    if shape is not None:
-        return torch.randn(batch, *_sizes(shape), generator=torch.Generator().manual_seed(0))
-    if loaded.preprocess is None:
-        raise OptionError(f"{loaded.name} comes without its preprocessing: give --shape, for instance 3x224x224")
-    picture = read_image(image) if image is not None else Image.new("RGB", (256, 256), "grey")
-    return loaded.preprocess(picture).expand(batch, -1, -1, -1)
-
-
-def _sizes(shape: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(size) for size in shape.split("x"))
-    except ValueError:
-        sizes = ()
-    if not sizes or min(sizes) < 1:
-        raise OptionError(f"--shape {shape!r} is not sizes joined by x, such as 3x224x224")
-    return sizes
-
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@click.option("--all", "everything", is_flag=True, help="Also models that have to be downloaded or installed first.")
-@_errors_in_one_line
-def models(as_json: bool, everything: bool) -> None:
-    """List the models that can be named, and whether they load without a network."""
-    from critpath.zoo import available
-
-    found = available()
-    if as_json:
-        click.echo(json.dumps([vars(info) for info in found], indent=2))
-        return
-    shown = [info for info in found if everything or info.offline or "NAME" in info.name]
-    width = max(len(info.name) for info in shown)
-    for info in shown:
-        click.echo(f"{info.name:<{width}}  {info.description}{f'  ({info.note})' if info.note else ''}")
-    if len(shown) < len(found):
-        click.echo(f"torchvision:NAME, {len(found) - len(shown)} more, downloaded on first use: critpath models --all")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,276 @@
+"""Several finders side by side over a data set, of which one batch at a time is in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from critpath.analysis.comparison import AtSparsity, FinderComparison, merged
+from critpath.analysis.cuts import check_method, pathways_at, stopped_of, takes_seed
+from critpath.analysis.faithfulness import ABLATIONS, Faithfulness, check_sizes, faithfulness
+from critpath.analysis.overlap import overlap
+from critpath.analysis.shares import base_dead_share, dead_share, nesting
+from critpath.analysis.sizes import Ranked, at_equal_size
+from critpath.errors import CritpathError, InputError, MismatchError, OptionError
+from critpath.network import ModelInput, Network
+from critpath.neurons import NeuronValues
+from critpath.pathway import Pathway
+from critpath.registry import check_known
+from critpath.response import Response, respond
+from critpath.selection import check_sparsity, connected_part
+from critpath.targets import TargetLike
+
+Progress = Callable[[int, str], None]
+"""Told how many images are done and what is done next."""
+
+Options = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of every batch: ``finders`` maps labels to methods, ``sparsities`` ascend."""
+
+    finders: Mapping[str, str]
+    sparsities: tuple[float, ...]
+    options: Mapping[str, Mapping[str, Any]]
+    ablations: tuple[str, ...] = ()
+    sizes: Tensor | None = None
+    means: NeuronValues | None = None
+    connected: bool = False
+
+
+def compare_finders(
+    net: Network,
+    batches: Iterable[ModelInput],
+    finders: Sequence[str] | Mapping[str, str],
+    sparsities: Sequence[float] = (0.9,),
+    target: TargetLike = None,
+    *,
+    options: Options | None = None,
+    ablations: Sequence[str] = ("zero",),
+    sizes: Sequence[float] | Tensor | None = None,
+    means: NeuronValues | None = None,
+    connected: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> FinderComparison:
+    """Pathways of several finders on the same inputs: size, dead share, class kept, overlaps, faithfulness, time.
+
+    Parameters
+    ----------
+    batches
+        Inputs as the network takes them, an iterable that is gone through once. Only one batch's pathways are
+        in memory.
+    finders
+        Names out of ``finder_names()``, or a mapping of labels of your own to such names.
+    sparsities
+        Shares of neurons left out. Pathways at one sparsity are compared at equal realised size, see
+        ``at_equal_size``.
+    options
+        For each finder, by its label, a mapping of its options.
+    ablations, sizes
+        As in ``faithfulness``; no ablation, no curves. ``"mean"`` needs ``means``, see ``mean_activations``;
+        ``"resample"`` takes the next image of the batch, in a batch of one the image before.
+    connected
+        Also find the share of each pathway that lies on a route of its neurons from the input to the response.
+    seed
+        For the finders that draw, where ``options`` give none.
+    progress
+        Called with the images done and what is done next.
+
+    Raises OptionError, InputError for no batch, and what a finder raises, with its name and the images.
+    """
+    plan = _plan(finders, sparsities, options or {}, ablations, sizes, means, connected, seed)
+    parts: list[FinderComparison] = []
+    before: NeuronValues | None = None
+    for x in [batches] if isinstance(batches, Tensor | Mapping) else batches:
+        response = respond(net, x, target)
+        _check_space(parts, response)
+        parts.append(_compared(response, plan, before, sum(part.images for part in parts), progress))
+        before = response.run.values().sample(-1)
+    if not parts:
+        raise InputError("there is nothing to compare finders on: the iterable of batches is empty")
+    return merged(parts)
+
+
+def _plan(
+    finders: Sequence[str] | Mapping[str, str],
+    sparsities: Sequence[float],
+    options: Options,
+    ablations: Sequence[str],
+    sizes: Sequence[float] | Tensor | None,
+    means: NeuronValues | None,
+    connected: bool,
+    seed: int,
+) -> Plan:
+    """What was asked for, checked before anything runs."""
+    named = _named(finders)
+    for label in options:
+        check_known("finder in this comparison", label, tuple(named))
+    for sparsity in sparsities:
+        check_sparsity(sparsity)
+    for ablation in ablations:
+        check_known("ablation", ablation, ABLATIONS)
+    if not sparsities:
+        raise OptionError("sparsities are empty; give one at least, for instance (0.9,)")
+    if "mean" in ablations and means is None:
+        raise OptionError("ablations with 'mean' need means=mean_activations(net, batches), the means over some data")
+    full = {label: _seeded(method, options.get(label, {}), seed) for label, method in named.items()}
+    ascending = tuple(sorted(set(sparsities)))
+    return Plan(named, ascending, full, tuple(dict.fromkeys(ablations)), check_sizes(sizes), means, connected)
+
+
+def _named(finders: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    if isinstance(finders, str):
+        raise OptionError(f"the finders are the string {finders!r}; give a list of names, [{finders!r}]")
+    named = dict(finders) if isinstance(finders, Mapping) else {name: name for name in finders}
+    if not named:
+        raise OptionError("there is no finder to compare; give the names of some, see finder_names()")
+    return named
+
+
+def _seeded(method: str, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    check_method(method, options)
+    return {**({"seed": seed} if takes_seed(method) else {}), **options}
+
+
+def _check_space(parts: Sequence[FinderComparison], response: Response) -> None:
+    if parts and (difference := parts[0].space.difference(response.space)):
+        raise MismatchError(f"batches of different networks or input shapes cannot be compared: {difference}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Finding:
+    """What one finder found on one batch: pathways by sparsity, seconds for each image, and its curves."""
+
+    found: tuple[Ranked, ...]
+    seconds: float
+    curves: dict[str, Faithfulness] = field(default_factory=dict)
+
+
+def _compared(
+    response: Response, plan: Plan, before: NeuronValues | None, done: int, progress: Progress | None
+) -> FinderComparison:
+    """The comparison on one batch."""
+    findings: dict[str, _Finding] = {}
+    for label in plan.finders:
+        if progress is not None:
+            progress(done, label)
+        with _naming(label, done, response.run.batch):
+            findings[label] = _found(response, plan, label, before)
+    values = response.run.values()
+    return FinderComparison(
+        space=response.space,
+        finders=tuple(plan.finders),
+        images=response.run.batch,
+        base_dead=base_dead_share(values),
+        at=tuple(_at(response, values, plan, list(findings.values()), i) for i in range(len(plan.sparsities))),
+        seconds=torch.tensor([[f.seconds] * response.run.batch for f in findings.values()], dtype=torch.float64),
+        stopped={label: _stops(plan, finding) for label, finding in findings.items()},
+        faithfulness={label: finding.curves for label, finding in findings.items() if finding.curves},
+    )
+
+
+def _found(response: Response, plan: Plan, label: str, before: NeuronValues | None) -> _Finding:
+    start = _now(response)
+    found = pathways_at(response, plan.finders[label], plan.sparsities, **plan.options[label])
+    seconds = (_now(response) - start) / response.run.batch
+    ranking = found[-1].ranking
+    if ranking is None:
+        return _Finding(found, seconds)
+    elsewhere = {"mean": plan.means, "resample": before if response.run.batch == 1 else None}
+    return _Finding(
+        found,
+        seconds,
+        {kind: faithfulness(response, ranking, plan.sizes, kind, elsewhere.get(kind)) for kind in plan.ablations},
+    )
+
+
+def _now(response: Response) -> float:
+    """Seconds, once the device has done all that it was given."""
+    if response.value.device.type == "cuda":
+        torch.cuda.synchronize(response.value.device)
+    return time.perf_counter()
+
+
+@contextmanager
+def _naming(label: str, done: int, batch: int) -> Iterator[None]:
+    """What is raised inside says which finder it was, and which images."""
+    try:
+        yield
+    except CritpathError as error:
+        images = f"image {done}" if batch == 1 else f"images {done} to {done + batch - 1}"
+        error.args = (f"{label}, {images}: {error}",)
+        raise
+
+
+def _at(response: Response, values: NeuronValues, plan: Plan, findings: Sequence[_Finding], number: int) -> AtSparsity:
+    """All finders at one sparsity, the ``number``-th, on one batch."""
+    ranked = [finding.found[number] for finding in findings]
+    paths = [one.pathway for one in ranked]
+    lower = [finding.found[number - 1].pathway for finding in findings] if number else None
+    unknown = torch.full((len(paths), response.run.batch), torch.nan, dtype=torch.float64)
+    return AtSparsity(
+        sparsity=plan.sparsities[number],
+        realised=_rows([path.sparsity for path in paths]),
+        dead=_rows([dead_share(path, values) for path in paths]),
+        keeps_class=_rows([_keeps_class(response, path) for path in paths]),
+        connected=_rows([_connected_share(response, path) for path in paths]) if plan.connected else unknown,
+        nesting=_rows([nesting(p, q) for p, q in zip(paths, lower, strict=True)]) if lower else unknown.clone(),
+        **_pairs(ranked),
+    )
+
+
+def _rows(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack([part.detach().double().cpu() for part in parts])
+
+
+def _keeps_class(response: Response, pathway: Pathway) -> Tensor:
+    keeps = response.keeps_class(response.pruned(pathway, graph=False))
+    return torch.full((pathway.batch,), torch.nan) if keeps is None else keeps
+
+
+def _connected_share(response: Response, pathway: Pathway) -> Tensor:
+    return connected_part(response, pathway).size.double() / pathway.size
+
+
+def _pairs(ranked: Sequence[Ranked]) -> dict[str, Tensor]:
+    """Overlaps of every two finders at equal realised size; see ``AtSparsity``."""
+    images, sites = ranked[0].pathway.batch, len(ranked[0].pathway.space)
+    blank = torch.full((len(ranked), len(ranked), images), torch.nan, dtype=torch.float64)
+    jaccard, chance, compared = blank.clone(), blank.clone(), blank.clone()
+    sums = torch.zeros(2, len(ranked), len(ranked), sites, dtype=torch.float64)
+    counted = sums[0].clone()
+    for i, j in torch.combinations(torch.arange(len(ranked)), with_replacement=True).tolist():
+        p, q, equal = at_equal_size(ranked[i], ranked[j])
+        shared, size = overlap(p, q), 1 - p.sparsity.cpu()
+        per_site = torch.stack([shared.site_jaccard, shared.site_chance]).cpu().where(equal.unsqueeze(1), torch.nan)
+        for a, b in ((i, j), (j, i)):
+            jaccard[a, b] = shared.jaccard.cpu().where(equal, torch.nan)
+            chance[a, b] = shared.chance.cpu().where(equal, torch.nan)
+            compared[a, b] = size.where(equal, torch.nan)
+            sums[:, a, b], counted[a, b] = per_site.nansum(dim=1), (~per_site[0].isnan()).sum(dim=0).double()
+    return {
+        "jaccard": jaccard,
+        "chance": chance,
+        "compared": compared,
+        "site_jaccard": sums[0] / counted,
+        "site_chance": sums[1] / counted,
+        "site_counted": counted,
+    }
+
+
+def _stops(plan: Plan, finding: _Finding) -> tuple[tuple[int, float, str], ...]:
+    told = [
+        (image, sparsity, why)
+        for sparsity, ranked in zip(plan.sparsities, finding.found, strict=True)
+        for image, why in enumerate(stopped_of(ranked.pathway))
+        if why
+    ]
+    return tuple(sorted(told))

@@ -1,0 +1,176 @@
+"""Faithfulness: what the pathways of a ranking keep of the response, and what is lost without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from critpath.baselines import activations_of
+from critpath.errors import InputError, MismatchError, OptionError
+from critpath.neurons import NeuronValues, wide
+from critpath.pathway import Pathway
+from critpath.registry import check_known
+from critpath.response import Response, keeping
+from critpath.selection.threshold import keep_largest
+
+ABLATIONS = ("zero", "mean", "resample")
+"""What the neurons that do not act are set to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Faithfulness:
+    """What a ranking's pathways do to the response, over their size.
+
+    ``sizes`` [sizes]: shares of neurons kept (``kept``) or taken out (``lost``), ascending, in (0, 1].
+    ``kept`` and ``lost`` [images, sizes]: the response when only the pathway acts, and when only the pathway is taken
+    out, as shares of the way from ``floor`` to ``whole``: (Φ - floor) / (whole - floor), NaN where the two are equal.
+    ``whole`` and ``floor`` [images]: the response of the unmodified network, and of the network without any neuron.
+    ``ablation`` is what the neurons that do not act are set to. The areas [images] are means over the logarithm of the
+    size: for ``kept`` higher is better, for ``lost`` lower.
+    """
+
+    ablation: str
+    sizes: Tensor
+    kept: Tensor
+    lost: Tensor
+    whole: Tensor
+    floor: Tensor
+
+    @cached_property
+    def kept_area(self) -> Tensor:
+        """Mean of ``kept`` over the logarithm of the size, by the trapezoidal rule: [images]."""
+        return log_mean(self.sizes, self.kept)
+
+    @cached_property
+    def lost_area(self) -> Tensor:
+        """Mean of ``lost`` over the logarithm of the size, by the trapezoidal rule: [images]."""
+        return log_mean(self.sizes, self.lost)
+
+
+def default_sizes(count: int = 10, smallest: float = 0.001) -> Tensor:
+    """Shares of neurons from ``smallest`` to 1 in equal steps of their logarithm: float64 [count]."""
+    exponents = torch.linspace(1, 0, count, dtype=torch.float64)
+    return smallest**exponents
+
+
+def log_mean(sizes: Tensor, curves: Tensor) -> Tensor:
+    """Mean of ``curves`` [..., sizes] over log(size), by the trapezoidal rule: [...]."""
+    if len(sizes) == 1:
+        return curves[..., 0]
+    logs = sizes.log()
+    return torch.trapezoid(curves, logs, dim=-1) / (logs[-1] - logs[0])
+
+
+def faithfulness(
+    response: Response,
+    ranking: NeuronValues,
+    sizes: Sequence[float] | Tensor | None = None,
+    ablation: str = "zero",
+    elsewhere: NeuronValues | None = None,
+) -> Faithfulness:
+    """The response kept by a ranking's pathways alone, and lost without them, over their size.
+
+    Parameters
+    ----------
+    ranking
+        Values whose largest |value| are taken first, of one sample or of each. Neurons of value 0 are never taken, so
+        the pathway stops growing where no others are left. Of n neurons, round(size n) are taken, at least one.
+    sizes
+        Ascending shares of neurons, in (0, 1]; by default ten from 0.001 to 1 in equal steps of their logarithm.
+    ablation
+        What neurons that do not act are set to: ``"zero"``; ``"mean"``, to ``elsewhere``, for instance
+        ``mean_activations(net, batches)``; ``"resample"``, to ``elsewhere``, by default the activations of the next
+        sample of the batch (of the first for the last one), which makes the result depend on the batch.
+
+    All neurons above one that was changed are recomputed. Raises OptionError, MismatchError, InputError.
+    """
+    shares = check_sizes(sizes)
+    ranking = _fitted(ranking, response)
+    rest = elsewhere_of(response, ablation, elsewhere)
+    nothing = Pathway(ranking.map(lambda v: torch.zeros((), dtype=torch.bool, device=v.device).expand_as(v)))
+    floor = _alone(response, nothing, rest)
+    whole = response.value.detach().double().cpu()
+    columns = [_both(response, top_of(ranking, share), rest) for share in shares.tolist()]
+    kept, lost = (_share(torch.stack(column, dim=1), whole, floor) for column in zip(*columns, strict=True))
+    return Faithfulness(ablation, shares, kept, lost, whole, floor)
+
+
+def top_of(ranking: NeuronValues, share: float) -> Pathway:
+    """The pathway of round(share n) of the n neurons of largest |value| for every sample, at least one of them."""
+    count = max(1, round(share * ranking.space.neurons))
+    kept = [keep_largest([wide(t[i]) for t in ranking.tensors], count) for i in range(ranking.batch)]
+    return Pathway(NeuronValues(ranking.space, tuple(torch.stack(site) for site in zip(*kept, strict=True))))
+
+
+def elsewhere_of(response: Response, ablation: str, elsewhere: NeuronValues | None) -> NeuronValues | None:
+    """What neurons that do not act are set to. Raises OptionError or InputError where that is not known."""
+    check_known("ablation", ablation, ABLATIONS)
+    if ablation == "zero":
+        if elsewhere is not None:
+            raise OptionError("elsewhere= is for ablation='mean' or 'resample'; with 'zero' neurons are set to 0")
+        return None
+    if elsewhere is not None:
+        return activations_of(elsewhere, response.run.values())
+    if ablation == "mean":
+        raise OptionError("ablation='mean' needs elsewhere=mean_activations(net, batches), the means over some data")
+    if response.run.batch < 2:
+        raise InputError(
+            "ablation='resample' takes the activations of another sample, and this batch has one: give a batch of two "
+            "or more, or elsewhere= the activations of another input, net.run(other).values()"
+        )
+    return response.run.values().map(lambda a: a.roll(-1, dims=0))
+
+
+def check_sizes(sizes: Sequence[float] | Tensor | None) -> Tensor:
+    """Sizes as float64 [sizes]. Raises OptionError unless they ascend within (0, 1]."""
+    given = default_sizes() if sizes is None else torch.as_tensor(sizes, dtype=torch.float64, device="cpu")
+    ascending = given.dim() == 1 and len(given) > 0 and bool((given.diff() > 0).all())
+    if not ascending or not float(given[0]) > 0 or not float(given[-1]) <= 1 or not isfinite(float(given.sum())):
+        raise OptionError(f"sizes are {given.tolist()}; they are shares of neurons, ascending, above 0 and at most 1")
+    return given
+
+
+def joined(parts: Sequence[Faithfulness]) -> Faithfulness:
+    """Curves of several batches, one after the other. Raises MismatchError where they were asked for differently."""
+    first = parts[0]
+    if any(p.ablation != first.ablation or not torch.equal(p.sizes, first.sizes) for p in parts):
+        raise MismatchError("faithfulness of different ablations or sizes cannot be joined")
+    kept, lost, whole, floor = (
+        torch.cat([getattr(p, name) for p in parts]) for name in ("kept", "lost", "whole", "floor")
+    )
+    return Faithfulness(first.ablation, first.sizes, kept, lost, whole, floor)
+
+
+def _fitted(ranking: NeuronValues, response: Response) -> NeuronValues:
+    """One ranking for each sample, where the activations are."""
+    if difference := response.space.difference(ranking.space):
+        raise MismatchError(f"the ranking belongs to another network or input shape: {difference}")
+    if ranking.batch not in (1, response.run.batch):
+        raise MismatchError(f"the ranking holds {ranking.batch} samples; give 1, or {response.run.batch}, one for each")
+    return for_each_sample(ranking, response)
+
+
+def for_each_sample(values: NeuronValues, response: Response) -> NeuronValues:
+    """Values of one sample, or of each, as values of each sample, where the activations are."""
+    pairs = zip(values.tensors, response.run.activations, strict=True)
+    return NeuronValues(values.space, tuple(v.to(a.device).expand(response.run.batch, *v.shape[1:]) for v, a in pairs))
+
+
+def _both(response: Response, pathway: Pathway, rest: NeuronValues | None) -> tuple[Tensor, Tensor]:
+    return _alone(response, pathway, rest), _alone(response, ~pathway, rest)
+
+
+def _alone(response: Response, pathway: Pathway, rest: NeuronValues | None) -> Tensor:
+    """The response [batch] when only the pathway acts, in float64 on the CPU."""
+    return response.rerun(keeping(pathway, rest), graph=False).value.detach().double().cpu()
+
+
+def _share(values: Tensor, whole: Tensor, floor: Tensor) -> Tensor:
+    """(Φ - floor) / (whole - floor): [images, sizes], NaN where the two are equal."""
+    way = (whole - floor).unsqueeze(1)
+    return ((values - floor.unsqueeze(1)) / way).where(way != 0, torch.nan)

@@ -1,0 +1,42 @@
+"""The decoded pictures of a photograph on one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+from studies.pathways.figures import IMAGES, LABELS
+from studies.pathways.run import WORK
+
+Row = dict[str, Any]
+SIDE, GAP, TITLE = 128, 6, 16
+
+
+def sheets(results: Mapping[str, Row]) -> None:
+    """``docs/images/study-pathways-decoded-NETWORK-NUMBER.png`` for every photograph whose pictures are at hand."""
+    for name, row in results.items():
+        for number, one in enumerate(row.get("decoded", [])):
+            folder = WORK / name / "pictures" / f"{number:04d}"
+            if folder.is_dir():
+                _sheet(one, folder).save(IMAGES / f"study-pathways-decoded-{name}-{number}.png", optimize=True)
+
+
+def _sheet(one: Row, folder: Path) -> Image.Image:
+    names = list(one["seen"]["paper"])
+    width, height = (len(names) + 1) * (SIDE + GAP), TITLE + 3 * (SIDE + GAP)
+    sheet = Image.new("RGB", (width, height), "white")
+    _place(sheet, folder / "photograph.png", 0, 0, "photograph")
+    for i, name in enumerate(names, start=1):
+        _place(sheet, folder / f"paper-{name}.png", i, 0, LABELS[name])
+        _place(sheet, folder / f"today-{name}.png", i, 1)
+        if (channel := one["top_channels"].get(name)) is not None:
+            _place(sheet, folder / f"channel-{channel}.png", i, 2)
+    return sheet
+
+
+def _place(sheet: Image.Image, file: Path, column: int, row: int, title: str = "") -> None:
+    left, top = column * (SIDE + GAP), TITLE + row * (SIDE + GAP)
+    sheet.paste(Image.open(file).convert("RGB").resize((SIDE, SIDE)), (left, top))
+    ImageDraw.Draw(sheet).text((left + 2, 2), title, fill="black")
