@@ -20,7 +20,7 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("what", choices=["run", "fold", "page"])
     parser.add_argument("--networks", default=",".join(one.name for one in SUBJECTS))
-    parser.add_argument("--parts", default="ranked,searched,released,linear,decoded,iterations")
+    parser.add_argument("--parts", default="ranked,searched,connected,released,linear,decoded,iterations")
     parser.add_argument("--photographs", type=int, help="at most as many in every part")
     options = parser.parse_args()
     if options.what == "run":

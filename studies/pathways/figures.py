@@ -20,6 +20,7 @@ LABELS = {
     "dgr_ones": "DGR (init 1)",
     "dgr_random": "DGR (init r)",
     "l0": "l0",
+    "taylor_connected": "NeuronMCT, connected",
     "whole": "whole network",
     "active": "active neurons",
 }

@@ -38,7 +38,7 @@ def fold() -> None:
 def summary(subject: Subject) -> Row:
     """All that is kept of a network's photographs."""
     parts: Row = {"network": subject.name}
-    for part in ("ranked", "searched"):
+    for part in ("ranked", "searched", "connected"):
         if one := list(shards(subject.name, part)):
             parts[part] = compared(one)
     if one := list(shards(subject.name, "released")):
@@ -77,6 +77,7 @@ def _at(images: Sequence[Row], finders: Sequence[str], number: int) -> Row:
     return {
         "sparsity": rows[0]["sparsity"],
         **{name: {f: mean_of(row[name][i][0] for row in rows) for i, f in enumerate(finders)} for name in names},
+        "kept": {f: mean_of(row["kept"][i][0] for row in rows if "kept" in row) for i, f in enumerate(finders)},
         "jaccard": {
             f"{finders[i]} {finders[j]}": {
                 **mean_of(row["jaccard"][i][j][0] for row in rows),
@@ -88,7 +89,7 @@ def _at(images: Sequence[Row], finders: Sequence[str], number: int) -> Row:
         "site_jaccard": {
             f: _columns([row["site_jaccard"][finders.index(AGAINST)][i] for row in rows])
             for i, f in enumerate(finders)
-            if f != AGAINST
+            if f != AGAINST and AGAINST in finders
         },
     }
 

@@ -65,7 +65,9 @@ def markdown(results: Mapping[str, Row]) -> str:
         *_figures(results),
         "## Numbers at a sparsity of 90 %\n",
         *(_numbers(name, row["searched"]) for name, row in results.items() if "searched" in row),
+        *_connected(results),
         *_linearity(results),
+        *_iterations(results),
         *_decodings(results),
         _limits(results),
     ]
@@ -138,6 +140,7 @@ def _numbers(name: str, part: Row) -> str:
                 percent(one["realised"][finder]),
                 percent(one["dead"][finder]),
                 percent(one["keeps_class"][finder]),
+                percent(one["kept"][finder]),
                 percent(one["connected"][finder]),
                 *(percent(curves.get(kind, {}).get("kept_area")) for kind in ("zero", "mean")),
                 percent(curves.get("zero", {}).get("lost_area")),
@@ -145,10 +148,45 @@ def _numbers(name: str, part: Row) -> str:
             ]
         )
     head = [
-        "finder", "realised sparsity", "dead", "class kept", "on a route", "kept area, zero", "kept area, mean",
-        "lost area, zero", "seconds",
+        "finder", "realised sparsity", "dead", "class kept", "response kept", "on a route", "kept area, zero",
+        "kept area, mean", "lost area, zero", "seconds",
     ]  # fmt: skip
     return f"### {name}, n = {part['images']}\n\n{_table(head, rows)}"
+
+
+def _connected(results: Mapping[str, Row]) -> Iterable[str]:
+    """Plain ranking beside connected selection, at every sparsity."""
+    rows = [
+        [
+            name,
+            f"{one['sparsity']:.0%}",
+            LABELS[finder],
+            *(percent(one[what][finder]) for what in ("realised", "connected", "keeps_class", "kept")),
+        ]
+        for name, row in results.items()
+        for one in row.get("connected", {"at": []})["at"]
+        for finder in row["connected"]["finders"]
+    ]
+    if rows:
+        images = ", ".join(f"{n}: n = {row['connected']['images']}" for n, row in results.items() if "connected" in row)
+        yield f"## Beyond the paper: selection that keeps the path connected\n\n{images}.\n"
+        head = ["network", "sparsity", "selection", "realised", "on a route", "class kept", "response kept"]
+        yield _table(head, rows)
+
+
+def _iterations(results: Mapping[str, Row]) -> Iterable[str]:
+    """How much the fewer and longer iterations change what DGR finds."""
+    rows = [
+        [name, LABELS[finder], *(f"{100 * share:.3g} %" for share in (*one["dead"], *one["kept"], one["jaccard"]))]
+        for name, row in results.items()
+        for photograph in row.get("iterations", [])
+        for finder, one in photograph.items()
+        if isinstance(one, dict)
+    ]
+    if rows:
+        yield "## DGR with fewer, longer iterations beside the released 1000\n\nOne photograph a row, at 90 %.\n"
+        head = ["network", "finder", "dead, here", "dead, released", "kept, here", "kept, released", "Jaccard"]
+        yield _table(head, rows)
 
 
 def _linearity(results: Mapping[str, Row]) -> Iterable[str]:

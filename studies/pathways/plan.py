@@ -59,6 +59,7 @@ class Subject:
             "greedy": ("greedy", {"step": 0.01}),
             "dgr_ones": ("dgr", {**gates, "init": "ones"}),
             "dgr_random": ("dgr", {**gates, "init": "uniform", "seed": 0}),
+            "taylor_connected": ("taylor", {"connected": True}),
             "l0": ("l0", {"loss": self.loss}),
         }
 
@@ -89,7 +90,7 @@ SUBJECTS = (
     Subject(
         "squeezenet1_1",
         networks.squeezenet1_1,
-        {"ranked": 60, "searched": 8, "released": 10, "linear": 3, "decoded": 2, "iterations": 2},
+        {"ranked": 60, "searched": 8, "connected": 20, "released": 10, "linear": 3, "decoded": 2, "iterations": 2},
         iterations=250,
     ),
     Subject("resnet18", networks.resnet18, {"ranked": 40, "searched": 4, "decoded": 1}, iterations=250),

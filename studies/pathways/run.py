@@ -59,6 +59,11 @@ def searched(bench: Bench, number: int) -> dict[str, Any]:
     return _compared(bench, number, (*RANKED, *SEARCHED))
 
 
+def connected(bench: Bench, number: int) -> dict[str, Any]:
+    """Plain ranking beside selection that keeps the pathway connected."""
+    return _compared(bench, number, ("taylor", "taylor_connected"))
+
+
 def released(bench: Bench, number: int) -> dict[str, Any]:
     """What the released code's greedy pruning finds, by the audit module."""
     response = respond(bench.net, bench.x(number))
@@ -109,6 +114,7 @@ def decoded(bench: Bench, number: int) -> dict[str, Any]:
 PARTS: dict[str, Callable[[Bench, int], dict[str, Any]]] = {
     "ranked": ranked,
     "searched": searched,
+    "connected": connected,
     "released": released,
     "linear": linear,
     "decoded": decoded,

@@ -130,6 +130,16 @@ class TestAgainstEachAlone:
             assert float(at.site_chance[0, 1, s]) == pytest.approx(expected, nan_ok=True)
             start += site.neurons
 
+    def test_response_kept(self, net: cp.Network, compared: FinderComparison) -> None:
+        x = images(5)
+        response = respond(net, x)
+        none = cp.Pathway(response.run.values().map(lambda a: torch.zeros_like(a, dtype=torch.bool)))
+        floor = response.pruned(none).value
+        for i, finder in enumerate(("taylor", "magnitude")):
+            value = response.pruned(alone(net, x, finder, 0.9)).value
+            expected = (value - floor) / (response.value - floor)
+            assert torch.allclose(compared.at[1].kept[i], expected.detach().double())
+
     def test_faithfulness(self, net: cp.Network, compared: FinderComparison) -> None:
         x = images(5)
         assert set(compared.faithfulness) == set(FOUND) - {"active"}

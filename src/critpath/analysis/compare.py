@@ -13,7 +13,14 @@ from torch import Tensor
 
 from critpath.analysis.comparison import AtSparsity, FinderComparison, merged
 from critpath.analysis.cuts import check_method, pathways_at, stopped_of, takes_seed
-from critpath.analysis.faithfulness import ABLATIONS, Faithfulness, check_sizes, faithfulness
+from critpath.analysis.faithfulness import (
+    ABLATIONS,
+    Faithfulness,
+    check_sizes,
+    faithfulness,
+    nothing,
+    share_of_way,
+)
 from critpath.analysis.overlap import overlap
 from critpath.analysis.shares import base_dead_share, dead_share, nesting
 from critpath.analysis.sizes import Ranked, at_equal_size
@@ -220,7 +227,7 @@ def _at(response: Response, values: NeuronValues, plan: Plan, findings: Sequence
         sparsity=plan.sparsities[number],
         realised=_rows([path.sparsity for path in paths]),
         dead=_rows([dead_share(path, values) for path in paths]),
-        keeps_class=_rows([_keeps_class(response, path) for path in paths]),
+        **_alone(response, paths),
         connected=_rows([_connected_share(response, path) for path in paths]) if plan.connected else unknown,
         nesting=_rows([nesting(p, q) for p, q in zip(paths, lower, strict=True)]) if lower else unknown.clone(),
         **_pairs(ranked),
@@ -231,9 +238,13 @@ def _rows(parts: Sequence[Tensor]) -> Tensor:
     return torch.stack([part.detach().double().cpu() for part in parts])
 
 
-def _keeps_class(response: Response, pathway: Pathway) -> Tensor:
-    keeps = response.keeps_class(response.pruned(pathway, graph=False))
-    return torch.full((pathway.batch,), torch.nan) if keeps is None else keeps
+def _alone(response: Response, paths: Sequence[Pathway]) -> dict[str, Tensor]:
+    """What each pathway gives when only it acts: whether the class is kept, and the share of the response."""
+    *runs, floor = [response.pruned(path, graph=False) for path in (*paths, nothing(response))]
+    keeps = [response.keeps_class(run) for run in runs]
+    unknown = torch.full((response.run.batch,), torch.nan)
+    kept = share_of_way(_rows([run.value for run in runs]).T, *_rows([response.value, floor.value])).T
+    return {"keeps_class": _rows([unknown if one is None else one for one in keeps]), "kept": kept}
 
 
 def _connected_share(response: Response, pathway: Pathway) -> Tensor:

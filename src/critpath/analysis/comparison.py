@@ -22,19 +22,20 @@ class AtSparsity:
     """Several finders' pathways at one requested sparsity, over all images.
 
     ``realised``, ``dead``, ``keeps_class`` (0 or 1, NaN where there is no class) and ``connected`` are [finders,
-    images], shares; ``jaccard``, ``chance`` and ``compared`` are [finders, finders, images]: the pair's Jaccard at
-    equal realised size, what chance gives at these sizes, and the share of neurons that both were cut to (NaN where
-    sizes differ and neither can be cut). ``site_jaccard`` and ``site_chance`` [finders, finders, sites] are means over
-    images of the per-site Jaccard and of its chance level, ``site_counted`` over how many (a site where both are empty
-    does not count). ``nesting``
-    [finders, images]: the share of this pathway that is not on the finder's pathway of the next lower sparsity, NaN
-    at the lowest.
+    images], shares; so is ``kept``, the response when only the pathway acts and all other neurons are zero, as a share
+    of the way from the network without neurons to the network. ``jaccard``, ``chance`` and ``compared`` are [finders,
+    finders, images]: the pair's Jaccard at equal realised size, what chance gives at these sizes, and the share of
+    neurons that both were cut to (NaN where sizes differ and neither can be cut). ``site_jaccard`` and ``site_chance``
+    [finders, finders, sites] are means over images of the per-site Jaccard and of its chance level, ``site_counted``
+    over how many (a site where both are empty does not count). ``nesting`` [finders, images]: the share of this
+    pathway that is not on the finder's pathway of the next lower sparsity, NaN at the lowest.
     """
 
     sparsity: float
     realised: Tensor
     dead: Tensor
     keeps_class: Tensor
+    kept: Tensor
     connected: Tensor
     jaccard: Tensor
     chance: Tensor

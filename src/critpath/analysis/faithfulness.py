@@ -92,12 +92,16 @@ def faithfulness(
     shares = check_sizes(sizes)
     ranking = _fitted(ranking, response)
     rest = elsewhere_of(response, ablation, elsewhere)
-    nothing = Pathway(ranking.map(lambda v: torch.zeros((), dtype=torch.bool, device=v.device).expand_as(v)))
-    floor = _alone(response, nothing, rest)
+    floor = _alone(response, nothing(response), rest)
     whole = response.value.detach().double().cpu()
     columns = [_both(response, top_of(ranking, share), rest) for share in shares.tolist()]
-    kept, lost = (_share(torch.stack(column, dim=1), whole, floor) for column in zip(*columns, strict=True))
+    kept, lost = (share_of_way(torch.stack(column, dim=1), whole, floor) for column in zip(*columns, strict=True))
     return Faithfulness(ablation, shares, kept, lost, whole, floor)
+
+
+def nothing(response: Response) -> Pathway:
+    """The pathway of no neuron, of one sample."""
+    return Pathway(response.run.values().sample(0).map(lambda a: torch.zeros_like(a, dtype=torch.bool)))
 
 
 def top_of(ranking: NeuronValues, share: float) -> Pathway:
@@ -170,7 +174,7 @@ def _alone(response: Response, pathway: Pathway, rest: NeuronValues | None) -> T
     return response.rerun(keeping(pathway, rest), graph=False).value.detach().double().cpu()
 
 
-def _share(values: Tensor, whole: Tensor, floor: Tensor) -> Tensor:
+def share_of_way(values: Tensor, whole: Tensor, floor: Tensor) -> Tensor:
     """(Φ - floor) / (whole - floor): [images, sizes], NaN where the two are equal."""
     way = (whole - floor).unsqueeze(1)
     return ((values - floor.unsqueeze(1)) / way).where(way != 0, torch.nan)

@@ -56,21 +56,11 @@ def _rows(found: FinderComparison, at: AtSparsity, titles: Sequence[str]) -> lis
             class_known=int((~at.keeps_class[i].isnan()).sum()),
             connected=estimate(at.connected[i]),
             outside=estimate(at.nesting[i]),
-            alone=_alone(found, name, at.sparsity),
+            alone=estimate(at.kept[i]),
             stopped=_stopped(found, name, at.sparsity, titles),
         )
         for i, name in enumerate(found.finders)
     ]
-
-
-def _alone(found: FinderComparison, finder: str, sparsity: float) -> Estimate:
-    """What the first neurons of the finder's ranking keep, at the size that the sparsity asks for."""
-    kinds = found.faithfulness.get(finder)
-    if not kinds:
-        return Estimate(nan)
-    curves = next(iter(kinds.values()))
-    place = int((curves.sizes - (1 - sparsity)).abs().argmin())
-    return estimate(curves.kept[:, place])
 
 
 def _stopped(found: FinderComparison, finder: str, sparsity: float, titles: Sequence[str]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class FinderRow:
     ``dead`` is the share of the pathway that is dead on the input; ``class_kept`` of ``class_known`` images keep
     their class when only the pathway acts; ``connected`` is the share of the pathway that lies on routes of its
     neurons from input to response; ``outside`` the share that is not on the finder's own next larger pathway;
-    ``alone`` the response, as a share, that the first neurons of its ranking give at exactly the size asked for.
+    ``alone`` the response, as a share, that the pathway gives when only it acts.
     ``stopped`` says, image by image, why a search ended elsewhere than asked.
     """
 

@@ -9,6 +9,9 @@ from critpath.report import words
 from critpath.report.comparison import ComparisonContent, Estimate, FinderRow, Pair
 
 ONE_IMAGE = "n/a (one image)"
+SLACK = 0.005
+"""How far above the requested share of neurons a pathway may be and still count as being of that size."""
+
 ABOVE = 1.02
 """A share of the response above this is more than the whole network gives."""
 
@@ -71,7 +74,7 @@ def summary(content: ComparisonContent) -> str:
 
 
 def _keeps_most(content: ComparisonContent) -> Iterator[str]:
-    rows = [row for row in content.main.rows if math.isfinite(row.alone.mean)]
+    rows = [row for row in content.main.rows if math.isfinite(row.alone.mean) and _reached(row, content.main.requested)]
     if not rows:
         yield "No share of the response is defined here."
         return
@@ -84,6 +87,11 @@ def _keeps_most(content: ComparisonContent) -> Iterator[str]:
         f"{with_interval(best.alone, content.images)} of it{_rivals(best, others)}{_chance(content, best)}."
     )
     yield from _above([row for row in rows if row.alone.mean > ABOVE])
+
+
+def _reached(row: FinderRow, requested: float) -> bool:
+    """Whether the pathway is as small as was asked for: larger ones are not compared."""
+    return row.realised.mean > requested - SLACK
 
 
 def _above(rows: Sequence[FinderRow]) -> Iterator[str]:
