@@ -17,9 +17,9 @@ import critpath
 
 PACKAGE = Path(critpath.__file__).parent
 ROWS = (
-    *("errors", "version", "files", "registry", "intervals", "accuracy", "neurons", "pathway", "network", "memory"),
-    *("targets", "groups", "response", "baselines", "lines", "store", "contributions", "selection", "analysis"),
-    *("attribution", "decoding", "audit", "zoo", "report", "explanation", "comparison", "cli"),
+    *("errors", "version", "files", "registry", "options", "intervals", "accuracy", "descent", "neurons", "pathway"),
+    *("network", "memory", "targets", "groups", "response", "baselines", "lines", "store", "contributions"),
+    *("selection", "analysis", "attribution", "decoding", "audit", "zoo", "report", "explanation", "comparison", "cli"),
 )
 """Low to high: a module imports from its own row and from lower ones."""
 

@@ -221,14 +221,30 @@ class TestSelectConnected:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SearchWarning)
             for sparsity in (0.5, 0.7, 0.8):
-                k = round((1 - sparsity) * n)
+                k = int(cp.select(scores.map(torch.ones_like), sparsity, scope).size[0])
                 found = select_connected(response, scores, sparsity, scope)
                 for i in range(4):
                     fitting = [j for j in range(n) if sizes[j, i] <= k]
-                    expected = parts[max(fitting)].sample(i) if fitting else found.sample(i)
-                    assert found.sample(i) == expected
+                    best = parts[max(fitting)].sample(i) if fitting else None
+                    size, least = int(found.size[i]), 0 if best is None else int(best.size[0])
+                    assert size > least or best is None or found.sample(i) == best  # larger by a bridge, or the same
+                    assert size >= least
+                assert connected_part(response, found) == found
                 assert found.requested == sparsity
                 assert found.size.max() <= k
+
+    def test_a_bridge_is_put_first(self) -> None:
+        """One neuron of the second layer, ranked last, that all of the first layer's have to pass."""
+        model = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 1), nn.ReLU(), nn.Linear(1, 2)).double().eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(1)
+        response = respond(cp.Network(model), torch.ones(2, 3, dtype=torch.float64), 0)
+        ranking = torch.tensor([6.0, 5.0, 4.0, 3.0, 2.0, 1.5]).double().expand(2, 6)
+        scores = cp.NeuronValues(response.space, (ranking, torch.ones(2, 1).double()))
+        found = select_connected(response, scores, sparsity=4 / 7)
+        assert found.keep.tensors[0].tolist() == [[True, True, False, False, False, False]] * 2
+        assert found.keep.tensors[1].all()
 
     def test_batch_equals_loop(self) -> None:
         kind = tiny.NETWORKS["residual"]

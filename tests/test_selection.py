@@ -365,7 +365,8 @@ class TestFinders:
     def test_active(self, name: str) -> None:
         kind = tiny.NETWORKS[name]
         net, x = cp.Network(kind.build()), kind.inputs(2)
-        assert torch.equal(cp.find_pathway(net, x, "active").keep.flatten(), net.run(x).values().flatten() > 0)
+        expected = [a > 0 if site.rectifying else a != 0 for site, a in net.run(x).values().items()]
+        assert cp.find_pathway(net, x, "active") == cp.Pathway(cp.NeuronValues(net.sites(x), tuple(expected)))
 
     def test_random_network(self) -> None:
         kind = tiny.NETWORKS["conv"]

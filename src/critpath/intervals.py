@@ -8,7 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from critpath.errors import OptionError
+from critpath.options import check_count, check_number, check_type
 
 AT_ONCE = 1 << 22
 """Numbers drawn at a time."""
@@ -23,14 +23,19 @@ def bootstrap_interval(
     paired stays paired: give the differences of two methods for the interval of their difference. NaN where fewer
     than two numbers are left. Efron and Tibshirani 1993, chapter 13. Raises OptionError.
     """
-    if not 0 < level < 1:
-        raise OptionError(f"level is {level!r}; it is the share of resamples in the interval, between 0 and 1")
+    check_type("values", values, Tensor)
+    check_level(level)
     flat = values.double().cpu().reshape(prod(values.shape[:-1]), values.shape[-1])
     means = resampled_means(flat, seed, resamples)
     known = (~flat.isnan()).sum(dim=1) > 1
     ends = _quantiles(means, (1 - level) / 2, (1 + level) / 2).where(known, torch.nan)
     low, high = ends.reshape(2, *values.shape[:-1])
     return low, high
+
+
+def check_level(level: float) -> None:
+    """Raises OptionError unless this is the share of resamples in an interval."""
+    check_number("level", level, 0, 1, above=True, below=True)
 
 
 def resampled_means(values: Tensor, seed: int, resamples: int) -> Tensor:
@@ -43,8 +48,8 @@ def resampled_means(values: Tensor, seed: int, resamples: int) -> Tensor:
 
 def resample_weights(n: int, seed: int, resamples: int) -> Iterator[Tensor]:
     """How often each of n images is in each resample: float64 [some resamples, n], until there are ``resamples``."""
-    if isinstance(resamples, bool) or not isinstance(resamples, int) or resamples < 1:
-        raise OptionError(f"resamples is {resamples!r}; it is an integer, 1 or more")
+    check_count("resamples", resamples, 1)
+    check_count("seed", seed, 0)
     generator = torch.Generator().manual_seed(seed)
     step = max(1, AT_ONCE // max(n, 1))
     for start in range(0, resamples, step):

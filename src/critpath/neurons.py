@@ -141,9 +141,12 @@ class NeuronValues:
         known = f", {self.error!r}" if self.error is not None else ""
         return f"NeuronValues(batch={self.batch}, sites={len(self.space)}, neurons={self.space.neurons:,}{known})"
 
-    def flatten(self) -> Tensor:
-        """[batch, neurons], in site order and row-major within a site (a copy)."""
-        return torch.cat([rows(tensor) for tensor in self.tensors], dim=1)
+    def flatten(self, device: torch.device | None = None) -> Tensor:
+        """[batch, neurons], in site order and row-major within a site (a copy).
+
+        On ``device`` where it is given; sites of one model may lie on several.
+        """
+        return torch.cat([rows(tensor).to(device=device) for tensor in self.tensors], dim=1)
 
     def map(self, function: Callable[..., Tensor], *others: NeuronValues) -> NeuronValues:
         """``function`` at every site, over these values and those of compatible ``others``."""
@@ -177,6 +180,13 @@ class NeuronValues:
         return torch.stack([rows(tensor).sum(dim=1) for tensor in self.tensors], dim=1)
 
 
+def parted(space: NeuronSpace, flat: Tensor) -> NeuronValues:
+    """Flat values [batch, neurons] as [batch, *shape] per site, the inverse of ``flatten``."""
+    parts = torch.split(flat, [site.neurons for site in space], dim=1)
+    shaped = (part.reshape(len(flat), *site.shape) for site, part in zip(space, parts, strict=True))
+    return NeuronValues(space, tuple(shaped))
+
+
 def stack(parts: Sequence[NeuronValues]) -> NeuronValues:
     """Values of several batches, one after the other."""
     first, *rest = parts
@@ -191,6 +201,11 @@ def _over_positions(tensor: Tensor, site: Site) -> Tensor:
     if len(site.shape) < 2:
         return rows(tensor).unsqueeze(2)
     return tensor.movedim(site.channel_dim + 1, 1).flatten(2)
+
+
+def dead_neurons(site: Site, a: Tensor) -> Tensor:
+    """Booleans shaped like ``a``: a <= 0 where the activation function is never negative, a = 0 elsewhere."""
+    return a <= 0 if site.rectifying else a == 0
 
 
 def rows(tensor: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import critpath as cp
 from critpath.analysis.cuts import pathways_at
 from critpath.analysis.sizes import Ranked
 from critpath.decoding import Decoded, decode, top_neuron
+from critpath.errors import NumericalError
 from critpath.pathway import SearchWarning
 from critpath.response import Response, respond
 from critpath.targets import class_scores
@@ -40,7 +42,7 @@ def decoded(bench: Bench, number: int) -> dict[str, Any]:
     return {
         "seen": seen,
         "top_channels": top,
-        "top_class": _tops(bench, sorted({c for c in top.values() if c is not None}), folder),
+        "tops": _tops(bench, sorted({c for c in top.values() if c is not None}), folder),
     }
 
 
@@ -62,31 +64,29 @@ def _active(response: Response) -> cp.Pathway:
 def _paths(
     bench: Bench, response: Response, paths: Mapping[str, cp.Pathway], preset: str, folder: Path
 ) -> dict[str, Any]:
-    """One picture for each path, all in one optimisation; what the whole, unrestricted network makes of it."""
-    together = _together(list(paths.values()))
+    """One picture for each path; what the whole, unrestricted network makes of it. None where there is no picture."""
     target = int(class_scores(response.run).argmax(dim=1)[0])
-    made = decode(
-        bench.net, together, target, normalise=bench.loaded.preprocess, steps=STEPS, pictures=len(paths),
-        **PRESETS[preset],
-    )  # fmt: skip
-    _save(made, list(paths), folder, preset)
-    ranks = _ranks(bench, made, target)
-    return {name: {"value": float(made.value[i]), "rank_in_whole_network": ranks[i]} for i, name in enumerate(paths)}
+    return {
+        name: _picture(bench, path, target, preset, folder / f"{preset}-{name}.png") for name, path in paths.items()
+    }
 
 
-def _ranks(bench: Bench, made: Decoded, target: int) -> list[int]:
+def _picture(bench: Bench, path: cp.Pathway, target: int, preset: str, file: Path) -> dict[str, Any] | None:
+    try:
+        made = decode(bench.net, path, target, normalise=bench.loaded.preprocess, **{"steps": STEPS, **PRESETS[preset]})
+    except NumericalError:  # nothing in the path changes with the picture
+        return None
+    made.pil().save(file)
+    return {"value": float(made.value[0]), "rank_in_whole_network": _rank(bench, made, target)}
+
+
+def _rank(bench: Bench, made: Decoded, target: int) -> int:
     """The rank, from 1, of the class among all that the unrestricted network gives the picture."""
     mean = torch.as_tensor(bench.loaded.preprocess.mean).reshape(1, -1, 1, 1)  # type: ignore[union-attr]
     std = torch.as_tensor(bench.loaded.preprocess.std).reshape(1, -1, 1, 1)  # type: ignore[union-attr]
     x = torch.nn.functional.interpolate(made.images, size=bench.x(0).shape[-2:], mode="bilinear", align_corners=False)
     scores = class_scores(bench.net.run((x - mean) / std, graph=False)).detach()
-    return (1 + (scores > scores[:, target : target + 1]).sum(dim=1)).tolist()
-
-
-def _together(paths: Sequence[cp.Pathway]) -> cp.Pathway:
-    first = paths[0]
-    keeps = [torch.cat([path.keep.tensors[i] for path in paths]) for i in range(len(first.space))]
-    return cp.Pathway(cp.NeuronValues(first.space, tuple(keeps)))
+    return 1 + int((scores > scores[:, target : target + 1]).sum())
 
 
 def _top_channel(response: Response, one: Ranked) -> int | None:
@@ -98,17 +98,13 @@ def _top_channel(response: Response, one: Ranked) -> int | None:
 
 
 def _tops(bench: Bench, channels: Sequence[int], folder: Path) -> dict[str, Any]:
-    """A picture of each channel of the last site with positions."""
+    """A picture of each channel of the last site with positions, unless it stays silent."""
     site = [s.name for s in bench.net.sites(bench.x(0)) if len(s.shape) == 3][-1]
     for channel in channels:
-        made = decode(bench.net, None, cp.Channel(site, channel), normalise=bench.loaded.preprocess, steps=STEPS)
-        made.save(folder / f"channel-{channel}.png")
+        with suppress(NumericalError):
+            made = decode(bench.net, None, cp.Channel(site, channel), normalise=bench.loaded.preprocess, steps=STEPS)
+            made.save(folder / f"channel-{channel}.png")
     return {"site": site, "channels": list(channels)}
-
-
-def _save(made: Decoded, names: Sequence[str], folder: Path, preset: str) -> None:
-    for i, name in enumerate(names):
-        made.pil(i).save(folder / f"{preset}-{name}.png")
 
 
 def _photograph(bench: Bench, number: int) -> Image.Image:

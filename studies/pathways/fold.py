@@ -15,7 +15,7 @@ from studies.pathways.run import shards
 from torch import Tensor
 
 import critpath as cp
-from critpath.analysis.faithfulness import log_mean
+from critpath.analysis import Faithfulness
 from critpath.files import write_whole
 from critpath.intervals import bootstrap_interval
 
@@ -105,8 +105,15 @@ def _curve(curves: Sequence[Row]) -> Row:
     for name in ("kept", "lost"):
         values = torch.stack([_numbers(one[name][0]) for one in curves])
         found[name] = values.nanmean(dim=0).tolist()
-        found[f"{name}_area"] = mean_of(log_mean(sizes, values).tolist())
-    return found
+    return found | _areas(curves, sizes)
+
+
+def _areas(curves: Sequence[Row], sizes: Tensor) -> Row:
+    """Those of ``Faithfulness``, from what it keeps of each image."""
+    kept, lost = (torch.stack([_numbers(one[name][0]) for one in curves]) for name in ("kept", "lost"))
+    whole, floor = (_numbers(one[name][0] for one in curves) for name in ("whole", "floor"))
+    joined = Faithfulness(curves[0]["ablation"], sizes, kept, lost, whole, floor)
+    return {"kept_area": mean_of(joined.kept_area.tolist()), "lost_area": mean_of(joined.lost_area.tolist())}
 
 
 def mean_of(values: Iterable[float | None]) -> Row:

@@ -228,19 +228,15 @@ def _decoded_table(one: Row) -> str:
     for finder, paper in one["seen"]["paper"].items():
         today = one["seen"]["today"][finder]
         channel = one["top_channels"].get(finder)
-        rows.append(
-            [
-                LABELS[finder],
-                f"{paper['value']:.3g}",
-                str(paper["rank_in_whole_network"]),
-                f"{today['value']:.3g}",
-                str(today["rank_in_whole_network"]),
-                "" if channel is None else str(channel),
-            ]
-        )
+        rows.append([LABELS[finder], *_seen(paper), *_seen(today), "" if channel is None else str(channel)])
     head = ["path", "response (pixels)", "rank of the class in the whole network", "response (Fourier)", "rank",
             "top channel"]  # fmt: skip
     return _table(head, rows)
+
+
+def _seen(picture: Row | None) -> list[str]:
+    """The response that a picture reaches, and the rank of the class in the whole network."""
+    return ["no picture", ""] if picture is None else [f"{picture['value']:.3g}", str(picture["rank_in_whole_network"])]
 
 
 def _limits(results: Mapping[str, Row]) -> str:
@@ -249,7 +245,8 @@ def _limits(results: Mapping[str, Row]) -> str:
     return f"""## What this does not show
 
 The paper's network with its head (VGG-16, 1000 classes) and its 1000 validation images were not at hand, so numbers may
-differ for that reason alone; verdicts are on the direction of a claim where they can be. Searches take minutes a
-photograph, so they were run on few. A pathway that keeps little of the response when it acts alone is not thereby
-unimportant: the network never saw such activations in training. Measured with {said}, on a CPU.
+differ for that reason alone; verdicts are on the direction of a claim where they can be. Searches take hundreds of
+passes a photograph, so they were run on few: where n is small, so is what a verdict rests on. A pathway that keeps
+little of the response when it acts alone is not thereby unimportant: the network never saw such activations in
+training. Measured with {said}, on a CPU.
 """

@@ -38,5 +38,6 @@ def _sheet(one: Row, folder: Path) -> Image.Image:
 
 def _place(sheet: Image.Image, file: Path, column: int, row: int, title: str = "") -> None:
     left, top = column * (SIDE + GAP), TITLE + row * (SIDE + GAP)
-    sheet.paste(Image.open(file).convert("RGB").resize((SIDE, SIDE)), (left, top))
+    if file.is_file():
+        sheet.paste(Image.open(file).convert("RGB").resize((SIDE, SIDE)), (left, top))
     ImageDraw.Draw(sheet).text((left + 2, 2), title, fill="black")

@@ -90,13 +90,13 @@ SUBJECTS = (
     Subject(
         "squeezenet1_1",
         networks.squeezenet1_1,
-        {"ranked": 60, "searched": 8, "connected": 20, "released": 10, "linear": 3, "decoded": 2, "iterations": 2},
+        {"ranked": 50, "searched": 8, "connected": 20, "released": 10, "linear": 3, "decoded": 2, "iterations": 2},
         iterations=250,
     ),
-    Subject("resnet18", networks.resnet18, {"ranked": 40, "searched": 4, "decoded": 1}, iterations=250),
-    Subject("resnet50", networks.resnet50, {"ranked": 20, "searched": 2, "linear": 1}, iterations=250, points=8),
+    Subject("resnet18", networks.resnet18, {"ranked": 30, "searched": 4, "connected": 5, "decoded": 1}, iterations=250),
+    Subject("resnet50", networks.resnet50, {"ranked": 16, "searched": 2, "linear": 1}, iterations=250, points=8),
     Subject(
-        "vgg16", vgg16_channel, {"ranked": 20, "searched": 2, "released": 2, "decoded": 1}, 250, points=8, loss="mse"
+        "vgg16", vgg16_channel, {"ranked": 12, "searched": 2, "released": 2, "decoded": 1}, 250, points=8, loss="mse"
     ),
 )
 

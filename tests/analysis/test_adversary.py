@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import critpath as cp
-from critpath.analysis import adversarial_shift, class_pathways, fgsm, pgd, sketch
+from critpath.analysis import ClassPathways, adversarial_shift, class_pathways, fgsm, pgd, sketch
 from critpath.errors import InputError, MismatchError, OptionError, TargetError
 from critpath.network import sample_of
 
@@ -71,6 +72,30 @@ class TestFgsm:
         with pytest.raises(InputError, match="no tensor of the input can be moved"):
             fgsm(cp.Network(tokens), torch.randint(9, (2, 3)), epsilon=0.1)
 
+    @pytest.mark.parametrize("attack", [fgsm, pgd])
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"epsilon": torch.ones(7)}, r"epsilon has shape \[7\]; give one number, or .* the input's \[3, 3, 8, 8\]"),
+            ({"epsilon": torch.ones(1, 1, 1, 8, 8)}, "epsilon has shape"),
+            ({"low": "a"}, "low is 'a'; it is a finite number"),
+            ({"high": torch.ones(5)}, r"high has shape \[5\]"),
+            ({"low": 1.0, "high": 0.0}, "low is above high, or one of them NaN: 1.0 and 0.0"),
+            ({"low": torch.tensor([0.0, 2.0, 0.0]).view(3, 1, 1), "high": 1}, "low is above high"),
+            ({"high": torch.tensor(math.nan)}, "NaN"),
+        ],
+    )
+    def test_bad_sizes_and_bounds(
+        self, model: nn.Module, x: Tensor, attack: Any, options: dict[str, Any], words: str
+    ) -> None:
+        with pytest.raises(OptionError, match=words):
+            attack(cp.Network(model), x, **{"epsilon": 0.1, **options})
+
+    def test_bounds_may_be_infinite(self, model: nn.Module, x: Tensor) -> None:
+        net = cp.Network(model)
+        free = fgsm(net, x, epsilon=0.1)
+        assert torch.equal(fgsm(net, x, epsilon=0.1, low=-math.inf, high=torch.tensor(math.inf)), free)
+
     def test_bad_options(self, model: nn.Module, x: Tensor) -> None:
         net = cp.Network(model)
         for epsilon in (-1, math.nan, "a", torch.tensor([math.inf])):
@@ -124,7 +149,10 @@ class TestPgd:
 
     def test_bad_options(self, model: nn.Module, x: Tensor) -> None:
         net = cp.Network(model)
-        for options, words in (({"steps": 0}, "steps is 0"), ({"step": -1.0}, "step is"), ({"norm": "l1"}, "norm")):
+        for options, words in (
+            ({"steps": 0}, "steps is 0"), ({"step": -1.0}, "step is"), ({"step": torch.ones(7)}, "step has shape"),
+            ({"norm": "l1"}, "norm"), ({"seed": "a"}, "seed is 'a'"), ({"seed": -1}, "seed is -1"),
+        ):  # fmt: skip
             with pytest.raises(OptionError, match=words):
                 pgd(net, x, epsilon=0.1, **options)  # type: ignore[arg-type]
 
@@ -167,6 +195,14 @@ class TestShift:
         assert found.measure == ("jaccard" if kind == "sketch" else "share")
         assert "images moved to another class" in str(found)
 
+    def test_a_class_is_looked_at_once(self, model: nn.Module, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+        net, seen = cp.Network(model), list[int]()
+        reference = class_pathways([(cp.find_pathway(net, x, "taylor", 0.8), model(x).argmax(1))])
+        frequency = ClassPathways.frequency
+        monkeypatch.setattr(ClassPathways, "frequency", lambda own, c: (seen.append(c), frequency(own, c))[1])
+        adversarial_shift(net, torch.cat([x, x]), torch.cat([x, x]), reference, "taylor", 0.8)
+        assert sorted(seen) == sorted(set(model(x).argmax(1).tolist()))
+
     def test_class_without_reference_is_nan(self, model: nn.Module, x: Tensor) -> None:
         net = cp.Network(model)
         pathways = cp.find_pathway(net, x, "taylor", 0.8)
@@ -181,5 +217,7 @@ class TestShift:
         with pytest.raises(InputError, match="3 inputs and 2"):
             adversarial_shift(net, x, x[:2], sketch(cp.find_pathway(net, x)))
         other = cp.Pathway(tiny.values_of(torch.ones(1, 4, dtype=torch.bool)))
+        with pytest.raises(OptionError, match="reference is of type int, not Sketch"):
+            adversarial_shift(net, x, x, 3)  # type: ignore[arg-type]
         with pytest.raises(MismatchError, match="reference belongs to another"):
             adversarial_shift(net, x, x, sketch(other))

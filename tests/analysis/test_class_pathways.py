@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from tests import tiny
 
 import critpath as cp
-from critpath.analysis import class_pathways, class_similarity, nearest, sketch
+from critpath.analysis import class_pathways, class_similarity, classes, nearest, sketch
 from critpath.analysis.classes import ClassPathways
 from critpath.analysis.sketch import Sketch
 from critpath.errors import InputError, MismatchError, OptionError
@@ -82,6 +83,22 @@ class TestClassPathways:
                 assert float(shared[i, j]) == pytest.approx(expected, nan_ok=True)
                 union = float(sizes[i] + sizes[j]) - expected
                 assert float(overlaps[i, j]) == pytest.approx(expected / union, nan_ok=True)
+
+    @pytest.mark.parametrize("chunk", [1, 7, 20])
+    def test_some_neurons_at_a_time(self, batches: Batches, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No more counts than ``CHUNK`` of three classes at once, one neuron at least."""
+        found = class_pathways(batches)
+        whole = found.mean_intersections()
+        monkeypatch.setattr(classes, "CHUNK", chunk)
+        assert torch.allclose(found.mean_intersections(), whole, equal_nan=True)
+        assert {part.shape[0] for part in found._chunks()} == {3}
+        assert max(part.shape[1] for part in found._chunks()) == max(1, chunk // 3)
+
+    def test_one_pathway_alone(self) -> None:
+        p = path(1, 3)
+        found = class_pathways(p)
+        assert found.images == {-1: 3}
+        assert members(found.union(-1)) == [set.union(*members(p))]
 
     def test_parts_add_up(self, batches: Batches) -> None:
         whole, parts = class_pathways(batches), [class_pathways([one]) for one in batches]
@@ -200,12 +217,23 @@ class TestExactSketch:
             sketch(path(1, 1), 0)
         with pytest.raises(OptionError, match="n is 0"):
             nearest(whole, whole, 0)
+        with pytest.raises(OptionError, match="among is of type int, not Sketch"):
+            nearest(path(1, 1), 3)  # type: ignore[arg-type]
+        with pytest.raises(OptionError, match="query is of type int, not Sketch: give a Pathway"):
+            nearest(3, whole)  # type: ignore[arg-type]
+        with pytest.raises(OptionError, match="pathways is of type Pathway, not Sketch"):
+            class_similarity(path(1, 1))  # type: ignore[arg-type]
         with pytest.raises(MismatchError, match="another network"):
             nearest(path(1, 1, shapes=((4,),)), whole)
         with pytest.raises(MismatchError, match="cannot be sketched"):
             sketch([path(1, 1), path(1, 1, shapes=((4,),))])
         with pytest.raises(InputError, match="has a class"):
             class_similarity(sketch(path(1, 3)))
+
+    @pytest.mark.parametrize("options", [{"level": 2.0}, {"level": "a"}, {"resamples": 0}, {"seed": "a"}])
+    def test_bad_options_of_similarity(self, whole: Sketch, options: dict[str, Any]) -> None:
+        with pytest.raises(OptionError, match=f"^{next(iter(options))} is"):
+            class_similarity(whole, **options)
 
 
 class TestSampledSketch:
@@ -255,5 +283,6 @@ class TestSampledSketch:
 def test_a_pair_alone_is_no_list_of_pairs(collect: Callable[[object], object]) -> None:
     net = cp.Network(tiny.NETWORKS["conv"].build())
     pathway = cp.find_pathway(net, tiny.NETWORKS["conv"].inputs(2))
-    with pytest.raises(InputError, match=r"\[\(pathway, classes\)\] for one batch"):
-        collect((pathway, 0)[::-1])
+    for given in ((pathway, 0), (pathway, 0)[::-1], 3, torch.ones(2)):
+        with pytest.raises(InputError, match=r"\[\(pathway, classes\)\] for one batch"):
+            collect(given)

@@ -15,12 +15,12 @@ from tests import tiny
 from torch import Tensor, nn
 
 import critpath as cp
-from critpath.analysis import FinderComparison, compare_finders, dead_share, faithfulness, merged, pathways_at
+from critpath.analysis import FinderComparison, compare_finders, dead_share, faithfulness, merged, pathways_at, resized
 from critpath.errors import InputError, MismatchError, OptionError
 from critpath.neurons import NeuronValues
 from critpath.pathway import Pathway, Search, SearchWarning
 from critpath.response import Response, respond
-from critpath.selection import FINDERS, connected_part
+from critpath.selection import FINDERS, connected_part, find_in_response
 
 SPARSITIES = (0.6, 0.9)
 SIZES = (0.05, 0.3, 1.0)
@@ -322,6 +322,14 @@ class TestOptions:
         with pytest.raises(InputError, match="taylor, image 0: ablation='resample'"):
             compare_finders(net, [x[:1]], ["taylor"], ablations=["resample"])
 
+    def test_resampling_of_the_first_image_takes_the_one_after(self, net: cp.Network) -> None:
+        x = images(3)
+        found = compare_finders(net, iter(x.split(1)), ["taylor"], ablations=["resample"], sizes=SIZES)
+        after = net.run(x[1:2]).values()
+        expected = faithfulness(respond(net, x[:1]), cp.score(net, x[:1]), SIZES, "resample", after)
+        assert torch.allclose(found.faithfulness["taylor"]["resample"].kept[:1], expected.kept)
+        assert found.images == 3
+
     def test_a_response_of_no_class(self, net: cp.Network) -> None:
         found = compare_finders(net, images(2), ["taylor"], target=lambda out: out.sum(1), ablations=())
         assert found.at[0].keeps_class.isnan().all()
@@ -384,3 +392,27 @@ class TestOptions:
                 one + other
         with pytest.raises(MismatchError, match="input shapes"):
             compare_finders(net, [images(1), tiny.numbers(1, 2, 6)], ["taylor"], target=total)
+
+
+class TestScopes:
+    """What a finder ranks within sites or channels is ranked so in its curves too."""
+
+    @pytest.mark.parametrize("scope", ["site", "channel"])
+    @pytest.mark.parametrize("method", ["taylor", "random", "magnitude"])
+    def test_the_ranking_gives_the_pathway_of_any_size(self, method: str, scope: str) -> None:
+        kind = tiny.NETWORKS["conv"]
+        response = respond(cp.Network(kind.build()), kind.inputs(3))
+        parts = {"site": len(response.space), "channel": sum(site.channels for site in response.space)}[scope]
+        (found,) = pathways_at(response, method, [0.5], scope=scope)
+        assert found.ranking is not None
+        for sparsity in (0.5, 0.75):
+            wanted = find_in_response(response, method, sparsity, scope=scope)
+            for i, size in enumerate(wanted.size.tolist()):
+                top = resized(found.pathway, found.ranking, [size] * 3).sample(i)
+                apart = int((top ^ wanted.sample(i)).size)
+                assert apart <= parts  # half a neuron of each, rounded, on either side
+                assert apart < size / 2
+
+    def test_connected_pathways_have_no_ranking(self, net: cp.Network) -> None:
+        (found,) = pathways_at(respond(net, images(2)), "taylor", [0.5], connected=True)
+        assert found.ranking is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -77,7 +78,18 @@ def test_shapes_and_seeds() -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("options", [{"level": 1.0}, {"level": 0}, {"resamples": 0}, {"resamples": 1.5}])
-def test_bad_options(options: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"level": 1.0},
+        {"level": 0},
+        {"level": "a"},
+        {"resamples": 0},
+        {"resamples": 1.5},
+        {"seed": "a"},
+        {"values": [1]},
+    ],
+)
+def test_bad_options(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(options))):
-        bootstrap_interval(torch.ones(3), **options)  # type: ignore[arg-type]
+        bootstrap_interval(**{"values": torch.ones(3), **options})

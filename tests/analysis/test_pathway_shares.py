@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from critpath.analysis import (
     resized,
     site_dead_share,
 )
-from critpath.errors import MismatchError
+from critpath.errors import MismatchError, OptionError
 
 SHAPES = ((4, 5), (), (7,))
 
@@ -77,6 +78,23 @@ class TestDead:
             dead_share(path(1), tiny.values_of(torch.ones(3, 4)))
         with pytest.raises(MismatchError, match="of 2 samples"):
             dead_share(path(1, batch=2), values(1))
+
+    @pytest.mark.parametrize(
+        ("call", "words"),
+        [
+            (
+                lambda p: dead_share(p, torch.ones(3, 28)),
+                "activations is of type Tensor, not NeuronValues: response.run",
+            ),
+            (lambda p: site_dead_share(values(1), values(1)), "pathway is of type NeuronValues, not Pathway"),
+            (lambda p: base_dead_share(p), "activations is of type Pathway"),
+            (lambda p: nesting(p, torch.ones(3, 28)), "outer is of type Tensor, not Pathway"),
+            (lambda p: nesting(values(1), p), "inner is of type NeuronValues"),
+        ],
+    )
+    def test_of_another_type(self, call: Callable[[cp.Pathway], object], words: str) -> None:
+        with pytest.raises(OptionError, match=words):
+            call(path(1))
 
 
 class TestNesting:

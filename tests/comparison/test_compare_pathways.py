@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from tests import tiny
 from torch import Tensor, nn
 
 import critpath as cp
@@ -225,3 +226,15 @@ def test_bad_input() -> None:
         compare_pathways(net, x, ["taylor"], target=6)
     with pytest.raises(CritpathError):
         compare_pathways(net, x * math.nan, ["taylor"])
+
+
+def test_one_finder_with_several_options_under_labels() -> None:
+    kind = tiny.NETWORKS["conv"]
+    net, x = cp.Network(kind.build()), kind.inputs(2)
+    found = cp.compare_pathways(
+        net, x, {"plain": "taylor", "on routes": "taylor"}, 0.7, options={"on routes": {"connected": True}}, decode=0
+    )
+    at = found.comparison.at[0]
+    assert found.comparison.finders == ("plain", "on routes", "random", "magnitude")
+    assert at.connected[1].tolist() == [1.0, 1.0]
+    assert "on routes" in found._repr_html_()

@@ -292,7 +292,25 @@ class TestBadInput:
             ({"steps": 0}, OptionError, "steps is 0"),
             ({"size": 1}, OptionError, "size is 1"),
             ({"size": (1, 2, 3)}, OptionError, "height and width"),
-            ({"lr": -1.0}, OptionError, "lr is above 0"),
+            ({"lr": -1.0}, OptionError, "lr is -1.0; it is a finite number, above 0"),
+            ({"lr": "x"}, OptionError, "lr is 'x'"),
+            ({"size": 0.5}, OptionError, "size is 0.5; it is a whole number, at least 2"),
+            ({"size": "ab"}, OptionError, "height and width"),
+            ({"shape": 5}, OptionError, r"\[channels, height, width\]; got 5"),
+            ({"shape": (3, 8.5, 8)}, OptionError, r"got \(3, 8.5, 8\)"),
+            ({"transforms": 5}, OptionError, "a list of functions of pictures"),
+            ({"transforms": Warp()}, OptionError, "a list of functions of pictures"),
+            ({"decorrelate": "x"}, OptionError, "decorrelate is 'x'; it is True or False"),
+            ({"start": [1]}, OptionError, "start is of type list, not Tensor"),
+            ({"like": [1]}, OptionError, "like is of type list, not Tensor"),
+            (
+                {"pathway": torch.zeros(3, 8, 8)},
+                OptionError,
+                "pathway is of type Tensor, not Pathway: the objective comes",
+            ),
+            ({"elsewhere": 3, "restriction": "frozen"}, OptionError, "elsewhere is of type int, not NeuronValues"),
+            ({"normalise": ("a", "b")}, OptionError, r"normalise is \('a', 'b'\) for 3 channels"),
+            ({"seed": 1.5}, OptionError, "seed is 1.5"),
             ({"seed": -1}, OptionError, "seed is -1"),
             ({"pictures": 0}, OptionError, "pictures is 0"),
             ({"shape": (3, 8)}, OptionError, "channels, height, width"),
@@ -372,6 +390,10 @@ class TestDecoded:
             found.save(tmp_path / "a.xyz")
         with pytest.raises(StorageError):
             found.save(tmp_path / "missing" / "a.png")
+        (tmp_path / "file").write_bytes(b"")
+        for folder in (tmp_path / "file", tmp_path / "file" / "inside"):
+            with pytest.raises(StorageError, match="cannot make the folder"):
+                found.save(folder)
 
     def test_shown(self, found: Decoded) -> None:
         assert found._repr_html_().count('<img src="data:image/png;base64,') == 2

@@ -71,6 +71,15 @@ class TestRanking:
         for unit, found in zip(units, together, strict=True):
             assert found.indices.tolist() == top_examples(net, [data], unit, 3, part=False).indices.tolist()
 
+    def test_one_tensor_is_one_batch(self, net: cp.Network, data: Tensor) -> None:
+        alone, listed = (top_examples(net, given, CHANNEL, 4, part=False) for given in (data, [data]))
+        assert torch.equal(alone.indices, listed.indices)
+        assert torch.equal(alone.inputs, listed.inputs)
+        named = tiny.NETWORKS["dict_output"]
+        other, x = cp.Network(named.build()), named.inputs(5)
+        neuron = cp.Neuron(other.sites(x).names[0], (1,))
+        assert torch.equal(top_examples(other, x, neuron, 3).indices, top_examples(other, [x], neuron, 3).indices)
+
     def test_fewer_data_than_asked_for(self, net: cp.Network, data: Tensor) -> None:
         assert len(top_examples(net, [data[:2]], CHANNEL, 9)) == 2
 
@@ -147,6 +156,8 @@ class TestBadInput:
             ({"by": "median"}, "no measure of a unit is called"),
             ({"unit": []}, "a unit is"),
             ({"unit": ["1#0"]}, "a unit is"),
+            ({"unit": 3}, "a unit is"),
+            ({"n": "a"}, "n is 'a'"),
             ({"unit": Logit()}, "does not hold for single samples"),
             ({"unit": Logit([1, 2])}, "does not hold for single samples"),
             ({"unit": Custom(lambda output: output[:, 0])}, "does not hold for single samples"),
@@ -164,6 +175,13 @@ class TestBadInput:
     def test_unknown_site(self, net: cp.Network, data: Tensor) -> None:
         with pytest.raises(MismatchError, match="no site is called"):
             top_examples(net, [data], cp.Channel("9#0", 0))
+
+    def test_no_such_example(self, net: cp.Network, data: Tensor) -> None:
+        found = top_examples(net, [data], CHANNEL, 2, points=2)
+        assert torch.equal(found.crop(-1), found.crop(1))
+        for index in (2, -3):
+            with pytest.raises(InputError, match=f"no example {index} among 2"):
+                found.crop(index)
 
     def test_no_boxes(self, net: cp.Network, data: Tensor) -> None:
         with pytest.raises(InputError, match="there are no boxes"):

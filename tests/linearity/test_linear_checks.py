@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -91,8 +92,12 @@ def test_checks_refuse_what_does_not_belong() -> None:
         check_linear(net, x, linear_radius(net, x, pathway=path))
     with pytest.raises(MismatchError, match="3 samples"):
         check_linear(net, sample(x, 0), linear_radius(net, x))
-    with pytest.raises(OptionError):
-        check_linear(net, x, linear_radius(net, x), directions=-1)
+    with pytest.raises(OptionError, match="radius is of type float, not LinearRadius: linear_radius"):
+        check_linear(net, x, 0.1)  # type: ignore[arg-type]
+    found = linear_radius(net, x)
+    for options in ({"directions": -1}, {"seed": "a"}, {"tolerance": "a"}):
+        with pytest.raises(OptionError, match=f"^{next(iter(options))} is"):
+            check_linear(net, x, found, **options)  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------------------------------- curves
@@ -152,18 +157,28 @@ def test_radius_over_sparsity_is_the_radius_of_each() -> None:
     assert torch.equal(active.radius[:, 0], linear_radius(net, x, pathway=path).radius)
 
 
+@pytest.mark.parametrize("options", [{"connected": True}, {"connected": False}, {"scope": "site"}])
+def test_curves_of_pathways_found_with_options(options: dict[str, Any]) -> None:
+    net, x = cp.Network(NETWORKS["conv"].build()), NETWORKS["conv"].inputs(2)
+    path = cp.find_pathway(net, x, "taylor", 0.8, **options)
+    found = radius_over_sparsity(net, x, [0.8], finder=options)
+    assert torch.equal(found.radius[:, 0], linear_radius(net, x, pathway=path).radius)
+    assert gradient_stability(net, x, [0.8], [0.1], samples=1, **options).pathway.shape == (2, 1, 1)
+
+
 def test_curves_refuse_bad_options() -> None:
     net, x = cp.Network(NETWORKS["mlp"].build()), NETWORKS["mlp"].inputs(2)
-    with pytest.raises(OptionError):
-        gradient_stability(net, x, [])
-    with pytest.raises(OptionError):
-        gradient_stability(net, x, [0.5], [-1.0])
-    with pytest.raises(OptionError):
-        gradient_stability(net, x, [0.5], samples=0)
-    with pytest.raises(OptionError):
-        radius_over_sparsity(net, x, [1.5])
-    with pytest.raises(OptionError):
-        radius_over_sparsity(net, x, [0.5], "nothing")
+    for options, words in (
+        ({"sparsities": []}, "sparsities is .*not empty"), ({"sparsities": 0.9}, "sparsities is 0.9"),
+        ({"sparsities": [0.9, 2]}, "sparsity is 2"), ({"levels": 5}, "levels is 5"), ({"levels": []}, "levels is"),
+        ({"levels": [-1.0]}, "a level of noise is -1.0"), ({"levels": ["a"]}, "a level of noise is 'a'"),
+        ({"samples": 0}, "samples is 0"), ({"samples": 1.5}, "samples is 1.5"), ({"seed": "a"}, "seed is 'a'"),
+    ):  # fmt: skip
+        with pytest.raises(OptionError, match=words):
+            gradient_stability(net, x, **options)  # type: ignore[arg-type]
+    for sparsities, method in ([1.5], "taylor"), (0.9, "taylor"), ([0.5], "nothing"):
+        with pytest.raises(OptionError):
+            radius_over_sparsity(net, x, sparsities, method)  # type: ignore[arg-type]
     tokens = torch.nn.Sequential(torch.nn.Embedding(5, 4), torch.nn.Flatten(), torch.nn.Linear(12, 6), torch.nn.ReLU())
     with pytest.raises(InputError, match="tokens"):
         gradient_stability(cp.Network(tokens.eval()), torch.tensor([[1, 2, 3]]), [0.5])

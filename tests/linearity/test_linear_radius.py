@@ -9,7 +9,7 @@ from tests.tiny import NETWORKS, sample
 from torch import Tensor, nn
 
 import critpath as cp
-from critpath.analysis.linearity import LinearRadius, linear_radius
+from critpath.analysis.linearity import LinearRadius, linear_radius, radius
 from critpath.analysis.linearity.result import CURVE
 from critpath.errors import InputError, MismatchError, OptionError, TargetError, UnsupportedModelError
 from critpath.neurons import rows
@@ -135,6 +135,24 @@ def test_batch_equals_loop(name: str, method: str) -> None:
             assert torch.allclose(together.radius[i], alone.radius[0], rtol=1e-9)
             assert together.deciders[i] == alone.deciders[0]
             assert torch.allclose(together.curve[i], alone.curve[0])
+            assert torch.allclose(together.missed[i], alone.missed[0], rtol=1e-6, atol=0)
+            assert alone.gradients <= together.gradients
+
+
+def test_auto_counts_the_boundaries_of_one_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three pathways of four neurons each: a batch takes the way that each of its samples takes alone."""
+    net, x = cp.Network(NETWORKS["mlp"].build()), NETWORKS["mlp"].inputs(3)
+    keep = [torch.zeros(3, 12, dtype=torch.bool) for _ in range(2)]
+    for i in range(3):
+        keep[0][i, 4 * i : 4 * i + 4] = True
+    path = cp.Pathway(cp.NeuronValues(net.sites(x), tuple(keep)))
+    for small, method in ((4, "exact"), (3, "estimate")):
+        monkeypatch.setattr(radius, "SMALL", small)
+        assert linear_radius(net, x, pathway=path).method == method
+        assert linear_radius(net, sample(x, 1), pathway=path.sample(1)).method == method
+    for small, method in ((24, "exact"), (23, "estimate")):
+        monkeypatch.setattr(radius, "SMALL", small)
+        assert linear_radius(net, x).method == method
 
 
 def test_memory_and_seed_change_only_what_they_should() -> None:
@@ -265,9 +283,10 @@ def test_bad_input() -> None:
     net, x = cp.Network(NETWORKS["conv"].build()), NETWORKS["conv"].inputs(2)
     for options in (
         {"method": "quick"}, {"directions": 0}, {"confidence": 1.0}, {"candidates": 0}, {"scale": [1.0, 2.0]},
-        {"scale": 0.0}, {"memory": "lots"},
+        {"scale": 0.0}, {"memory": "lots"}, {"confidence": "a"}, {"scale": "a"}, {"scale": ["a"]}, {"pathway": x},
+        {"seed": "a"}, {"seed": -1}, {"directions": 1.5},
     ):  # fmt: skip
-        with pytest.raises(OptionError):
+        with pytest.raises(OptionError, match=rf"^{next(iter(options))}[ =]"):
             linear_radius(net, x, **options)
     with pytest.raises(TargetError):
         linear_radius(net, x, 99)

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 import critpath as cp
 from critpath.errors import MismatchError, OptionError
 from critpath.pathway import Search, SearchWarning
+from critpath.selection.binarise import largest
 from critpath.selection.dgr import PRESETS, Plan, convolutions, plan_of
+from critpath.selection.gates import spread
 
 quietly = pytest.mark.filterwarnings("ignore::critpath.pathway.SearchWarning")
 
@@ -164,6 +166,7 @@ class TestBinarise:
         assert (search_of(found).ranking.flatten()[found.keep.flatten()] > 0).all()
 
 
+@pytest.mark.filterwarnings("ignore::critpath.pathway.SearchWarning")
 class TestConvolutions:
     def test_the_pathway_lies_in_the_space_of_the_convolutions(self) -> None:
         case = case_of("reused")
@@ -204,6 +207,7 @@ class TestOptions:
         assert khakzar.binarise == "threshold"
         assert wang.momentum == khakzar.momentum == 0.9
 
+    @pytest.mark.filterwarnings("ignore::critpath.pathway.SearchWarning")
     def test_what_is_given_wins(self) -> None:
         assert plan_of("wang2018", {"gamma": 0.0}).gamma == 0.0
         assert plan_of(None, {}) == Plan()
@@ -259,6 +263,7 @@ class TestOptions:
             dgr(case_of("nn.ReLU"), **options)
 
 
+@pytest.mark.filterwarnings("ignore::critpath.pathway.SearchWarning")
 class TestWithoutClasses:
     def test_the_squared_difference_is_the_default(self) -> None:
         case = case_of("reused")
@@ -284,3 +289,22 @@ class TestWithoutClasses:
         assert (search_of(found).curves["objective"][1:] > 0).all()
         with pytest.raises(OptionError, match="the model has only one"):
             cp.find_pathway(net, x, "dgr", 0.5, loss="kl")
+
+
+class TestBinarised:
+    def test_channels_are_kept_whole(self) -> None:
+        """Channels in the order of their gates, until the next does not fit."""
+        space = cp.NeuronSpace((cp.Site("a#0", (2, 3), "relu"), cp.Site("b#0", (2,), "relu")))
+        raw = [torch.tensor([[[0.5], [0.9]], [[0.0], [0.2]]]), torch.tensor([[0.7, 0.1], [0.3, 0.4]])]
+        gates = spread(space, raw)
+        found = largest(gates, raw, 0.5, "channel")  # 4 of 8 neurons
+        first = [[[False] * 3, [True] * 3], [[False] * 3, [False] * 3]]
+        assert found.keep.tensors[0].tolist() == first
+        assert found.keep.tensors[1].tolist() == [[True, False], [True, True]]
+
+    def test_gates_of_one_value_at_the_cut_are_told(self) -> None:
+        case = case_of(ARCHITECTURES[0])
+        with pytest.warns(SearchWarning, match=r"neurons with gates no smaller than the last one kept were left out"):
+            found = dgr(case, gamma=0.0, iterations=1, lr=1e-30)
+        assert found.search is not None
+        assert all("their place decided" in why for why in found.search.stopped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from typing import TypeAlias
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from critpath.errors import InputError, OptionError
 from critpath.network import ModelInput, Network, batch_size, gradients_on, map_tensors, tensors_of
 from critpath.neurons import rows, wide
+from critpath.options import check_count, check_number, shown
 from critpath.registry import check_known
 from critpath.response import respond
 from critpath.targets import Classes, Logit, class_scores
@@ -70,7 +71,7 @@ def fgsm(
     Raises InputError where there is none, OptionError, TargetError.
     """
     attack = _attack(net, x, labels, toward, low, high)
-    _check_epsilon(epsilon)
+    _check_size("epsilon", epsilon, x)
     return _moved(attack, x, lambda now, g, start: now + _like(epsilon, now) * g.sign())
 
 
@@ -97,12 +98,12 @@ def pgd(
     The last point is returned. Raises OptionError, InputError, TargetError.
     """
     attack = _attack(net, x, labels, toward, low, high)
-    _check_epsilon(epsilon)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise OptionError(f"steps is {steps!r}; it is an integer, 1 or more")
+    _check_size("epsilon", epsilon, x)
+    check_count("steps", steps, 1)
+    check_count("seed", seed, 0)
     check_known("norm", norm, tuple(NORMS))
     length = 2.5 * epsilon / steps if step is None else step
-    _check_epsilon(length, "step")
+    _check_size("step", length, x)
     ball = NORMS[norm]
 
     def ascend(now: Tensor, gradient: Tensor, start: Tensor) -> Tensor:
@@ -142,8 +143,9 @@ NORMS = {
 def _attack(net: Network, x: ModelInput, labels: Classes, toward: Classes, low: Bound, high: Bound) -> _Attack:
     if labels is not None and toward is not None:
         raise OptionError("give labels= to move away from, or toward= to move to, not both")
-    if not any(t.is_floating_point() and _moves(t, x) for t in tensors_of(x)):
+    if not _moving(x):
         raise InputError("no tensor of the input can be moved: none holds floating-point numbers for each sample")
+    _check_bounds(low, high, x)
     settled = respond(net, x, Logit(labels if toward is None else toward), graph=False).target
     assert isinstance(settled, Logit)
     assert isinstance(settled.classes, Tensor)
@@ -152,6 +154,10 @@ def _attack(net: Network, x: ModelInput, labels: Classes, toward: Classes, low: 
 
 def _moves(tensor: Tensor, x: ModelInput) -> bool:
     return tensor.dim() > 0 and len(tensor) == batch_size(x)
+
+
+def _moving(x: ModelInput) -> list[Tensor]:
+    return [tensor for tensor in tensors_of(x) if tensor.is_floating_point() and _moves(tensor, x)]
 
 
 def _moved(attack: _Attack, now: ModelInput, move: Callable[[Tensor, Tensor, Tensor], Tensor]) -> ModelInput:
@@ -182,10 +188,36 @@ def _started(attack: _Attack, ball: _Ball, epsilon: float | Tensor, seed: int) -
     return map_tensors(attack.x, start)
 
 
-def _check_epsilon(value: float | Tensor, name: str = "epsilon") -> None:
-    if isinstance(value, Tensor):
-        fits = bool(torch.isfinite(value).all() and (value >= 0).all())
-    else:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value >= 0
-    if not fits:
-        raise OptionError(f"{name} is {value!r}; it is a finite number, 0 or more, in units of the input")
+def _check_size(name: str, value: float | Tensor, x: ModelInput) -> None:
+    """Raises OptionError unless it is finite, 0 or more, and fits the input."""
+    if not isinstance(value, Tensor):
+        check_number(name, value, 0)
+        return
+    _check_shape(name, value, x)
+    if not bool((torch.isfinite(value) & (value >= 0)).all()):
+        raise OptionError(
+            f"{name} is a tensor of {shown(value.flatten()[:8].tolist())}; give finite numbers, at least 0"
+        )
+
+
+def _check_bounds(low: Bound, high: Bound, x: ModelInput) -> None:
+    """Raises OptionError unless each is None or fits the input, and low is nowhere above high."""
+    for name, bound in (("low", low), ("high", high)):
+        if isinstance(bound, Tensor):
+            _check_shape(name, bound, x)
+        elif bound not in (None, inf, -inf):
+            check_number(name, bound)
+    least, most = (-inf if low is None else low), (inf if high is None else high)
+    if not all(bool((_like(least, t) <= _like(most, t)).all()) for t in _moving(x)):
+        raise OptionError(f"low is above high, or one of them NaN: {shown(low)} and {shown(high)}")
+
+
+def _check_shape(name: str, value: Tensor, x: ModelInput) -> None:
+    for tensor in _moving(x):
+        try:
+            value.expand(tensor.shape)
+        except RuntimeError:
+            raise OptionError(
+                f"{name} has shape {list(value.shape)}; give one number, or a tensor that broadcasts to the input's "
+                f"{list(tensor.shape)}"
+            ) from None

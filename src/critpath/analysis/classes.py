@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from critpath.analysis.labels import Labelled, Labels, check_class, labelled, labels_of
-from critpath.errors import InputError, MismatchError, OptionError
-from critpath.neurons import NeuronSpace, NeuronValues
+from critpath.analysis.labels import Labelled, check_class, labelled
+from critpath.errors import InputError, MismatchError
+from critpath.neurons import NeuronSpace, NeuronValues, parted
+from critpath.options import check_number
 from critpath.pathway import Pathway
 
 Counts = NDArray[Any]
 
-CHUNK = 1 << 20
-"""Neurons looked at together."""
+CHUNK = 1 << 24
+"""Counts of neurons, over all classes, that are looked at together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class ClassPathways:
     def frequency(self, label: int) -> NeuronValues:
         """The share of the class's pathways that hold each neuron, in [0, 1]: one sample, float32."""
         share = torch.from_numpy(self._of(label).astype(np.float32)) / self.images[label]
-        return _parted(self.space, share)
+        return parted(self.space, share.unsqueeze(0))
 
     def union(self, label: int) -> Pathway:
         """The neurons that are on one of the class's pathways at least."""
@@ -68,8 +69,7 @@ class ClassPathways:
 
     def at_least(self, label: int, share: float) -> Pathway:
         """The neurons that are on at least this share, in (0, 1], of the class's pathways."""
-        if not 0 < share <= 1:
-            raise OptionError(f"share is {share!r}; it is the share of a class's pathways, above 0 and at most 1")
+        check_number("share", share, 0, 1, above=True)
         self._of(label)
         images = self.images[label]
         return self._reached(label, next(k for k in range(1, images + 1) if k / images >= share))
@@ -105,26 +105,28 @@ class ClassPathways:
         return self.counts[label]
 
     def _reached(self, label: int, least: int) -> Pathway:
-        return Pathway(_parted(self.space, torch.from_numpy(self._of(label) >= least)))
+        return Pathway(parted(self.space, torch.from_numpy(self._of(label) >= least).unsqueeze(0)))
 
     def _chunks(self) -> Iterator[Tensor]:
         """Counts of all classes, some neurons at a time: float64 [classes, neurons]."""
-        for start in range(0, self.space.neurons, CHUNK):
-            parts = [counts[start : start + CHUNK].astype(np.float64) for counts in self.counts.values()]
-            yield torch.from_numpy(np.stack(parts))
+        step = max(1, CHUNK // len(self.counts))
+        for start in range(0, self.space.neurons, step):
+            part = np.stack([counts[start : start + step] for counts in self.counts.values()])
+            yield torch.from_numpy(part.astype(np.float64))
 
 
-def class_pathways(pathways: Iterable[Labelled]) -> ClassPathways:
+def class_pathways(pathways: Pathway | Iterable[Pathway | Labelled]) -> ClassPathways:
     """Count the pathways of every class, batch by batch; no pathway is kept.
 
     ``pathways`` are pairs of a ``Pathway`` and the classes of its samples: integers [batch], or one for all. It may be
-    a generator: ``((cp.find_pathway(net, x), y) for x, y in data)``. Raises InputError where there is none,
-    MismatchError where they belong to different networks.
+    a generator: ``((cp.find_pathway(net, x), y) for x, y in data)``. Pathways without classes, of one batch or of
+    several, are all counted as class -1. Raises InputError where there is none, MismatchError where they belong to
+    different networks.
     """
     space: NeuronSpace | None = None
     images: dict[int, int] = {}
     counts: dict[int, Counts] = {}
-    for pathway, labels in map(labelled, pathways):
+    for pathway, labels in labelled(pathways):
         space = pathway.space if space is None else space
         if difference := space.difference(pathway.space):
             raise MismatchError(f"pathways of different networks or input shapes cannot be counted: {difference}")
@@ -134,9 +136,9 @@ def class_pathways(pathways: Iterable[Labelled]) -> ClassPathways:
     return _in_order(space, images, counts)
 
 
-def _count(pathway: Pathway, labels: Labels, images: dict[int, int], counts: dict[int, Counts]) -> None:
+def _count(pathway: Pathway, labels: Sequence[int], images: dict[int, int], counts: dict[int, Counts]) -> None:
     """Add the pathways of one batch to ``images`` and ``counts``."""
-    for i, label in enumerate(labels_of(labels, pathway.batch)):
+    for i, label in enumerate(labels):
         images[label] = images.get(label, 0) + 1
         held = torch.cat([keep[i].flatten().cpu() for keep in pathway.keep.tensors]).numpy()
         counts[label] = _sum(counts.get(label), held, images[label], inplace=True)
@@ -155,9 +157,3 @@ def _sum(counts: Counts | None, more: NDArray[np.bool_] | Counts, images: int, i
 def _in_order(space: NeuronSpace, images: dict[int, int], counts: dict[int, Counts]) -> ClassPathways:
     labels = sorted(images)
     return ClassPathways(space, {c: images[c] for c in labels}, {c: counts[c] for c in labels})
-
-
-def _parted(space: NeuronSpace, flat: Tensor) -> NeuronValues:
-    """Values [neurons] in site order as one sample."""
-    parts = torch.split(flat, [site.neurons for site in space])
-    return NeuronValues(space, tuple(p.reshape(1, *site.shape) for p, site in zip(parts, space, strict=True)))

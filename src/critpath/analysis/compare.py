@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from critpath.analysis.comparison import AtSparsity, FinderComparison, merged
-from critpath.analysis.cuts import check_method, pathways_at, stopped_of, takes_seed
+from critpath.analysis.cuts import pathways_at, stopped_of, takes_seed
 from critpath.analysis.faithfulness import (
     ABLATIONS,
     Faithfulness,
@@ -25,12 +26,12 @@ from critpath.analysis.overlap import overlap
 from critpath.analysis.shares import base_dead_share, dead_share, nesting
 from critpath.analysis.sizes import Ranked, at_equal_size
 from critpath.errors import CritpathError, InputError, MismatchError, OptionError
-from critpath.network import ModelInput, Network
+from critpath.network import ModelInput, Network, map_tensors
 from critpath.neurons import NeuronValues
 from critpath.pathway import Pathway
 from critpath.registry import check_known
 from critpath.response import Response, respond
-from critpath.selection import check_sparsity, connected_part
+from critpath.selection import check_finder, check_sparsity, connected_part
 from critpath.targets import TargetLike
 
 Progress = Callable[[int, str], None]
@@ -56,7 +57,7 @@ def compare_finders(
     net: Network,
     batches: Iterable[ModelInput],
     finders: Sequence[str] | Mapping[str, str],
-    sparsities: Sequence[float] = (0.9,),
+    sparsities: Sequence[float] | float = (0.9,),
     target: TargetLike = None,
     *,
     options: Options | None = None,
@@ -77,13 +78,13 @@ def compare_finders(
     finders
         Names out of ``finder_names()``, or a mapping of labels of your own to such names.
     sparsities
-        Shares of neurons left out. Pathways at one sparsity are compared at equal realised size, see
+        Shares of neurons left out, or one. Pathways at one sparsity are compared at equal realised size, see
         ``at_equal_size``.
     options
         For each finder, by its label, a mapping of its options.
     ablations, sizes
         As in ``faithfulness``; no ablation, no curves. ``"mean"`` needs ``means``, see ``mean_activations``;
-        ``"resample"`` takes the next image of the batch, in a batch of one the image before.
+        ``"resample"`` takes the next image of the batch; in a batch of one the image before, or after the first.
     connected
         Also find the share of each pathway that lies on a route of its neurons from the input to the response.
     seed
@@ -95,20 +96,31 @@ def compare_finders(
     """
     plan = _plan(finders, sparsities, options or {}, ablations, sizes, means, connected, seed)
     parts: list[FinderComparison] = []
-    before: NeuronValues | None = None
-    for x in [batches] if isinstance(batches, Tensor | Mapping) else batches:
+    for x, other in _with_another([batches] if isinstance(batches, Tensor | Mapping) else batches, plan):
         response = respond(net, x, target)
         _check_space(parts, response)
-        parts.append(_compared(response, plan, before, sum(part.images for part in parts), progress))
-        before = response.run.values().sample(-1)
+        parts.append(_compared(response, plan, other, sum(part.images for part in parts), progress))
     if not parts:
         raise InputError("there is nothing to compare finders on: the iterable of batches is empty")
     return merged(parts)
 
 
+def _with_another(batches: Iterable[ModelInput], plan: Plan) -> Iterator[tuple[ModelInput, ModelInput | None]]:
+    """Each batch with the one before, the first with the one after, where neurons are set to those of other images."""
+    if "resample" not in plan.ablations:
+        yield from ((x, None) for x in batches)
+        return
+    waiting = iter(batches)
+    first = list(islice(waiting, 2))
+    before = None
+    for x in chain(first, waiting):
+        yield x, before if before is not None else next(iter(first[1:]), None)
+        before = map_tensors(x, torch.clone)
+
+
 def _plan(
     finders: Sequence[str] | Mapping[str, str],
-    sparsities: Sequence[float],
+    sparsities: Sequence[float] | float,
     options: Options,
     ablations: Sequence[str],
     sizes: Sequence[float] | Tensor | None,
@@ -118,6 +130,7 @@ def _plan(
 ) -> Plan:
     """What was asked for, checked before anything runs."""
     named = _named(finders)
+    sparsities = (sparsities,) if isinstance(sparsities, int | float) else tuple(sparsities)
     for label in options:
         check_known("finder in this comparison", label, tuple(named))
     for sparsity in sparsities:
@@ -143,7 +156,7 @@ def _named(finders: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
 
 
 def _seeded(method: str, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    check_method(method, options)
+    check_finder(method, options)
     return {**({"seed": seed} if takes_seed(method) else {}), **options}
 
 
@@ -162,7 +175,7 @@ class _Finding:
 
 
 def _compared(
-    response: Response, plan: Plan, before: NeuronValues | None, done: int, progress: Progress | None
+    response: Response, plan: Plan, other: ModelInput | None, done: int, progress: Progress | None
 ) -> FinderComparison:
     """The comparison on one batch."""
     findings: dict[str, _Finding] = {}
@@ -170,7 +183,7 @@ def _compared(
         if progress is not None:
             progress(done, label)
         with _naming(label, done, response.run.batch):
-            findings[label] = _found(response, plan, label, before)
+            findings[label] = _found(response, plan, label, other)
     values = response.run.values()
     return FinderComparison(
         space=response.space,
@@ -184,14 +197,14 @@ def _compared(
     )
 
 
-def _found(response: Response, plan: Plan, label: str, before: NeuronValues | None) -> _Finding:
-    start = _now(response)
+def _found(response: Response, plan: Plan, label: str, other: ModelInput | None) -> _Finding:
+    start = seconds_now(response.value.device)
     found = pathways_at(response, plan.finders[label], plan.sparsities, **plan.options[label])
-    seconds = (_now(response) - start) / response.run.batch
+    seconds = (seconds_now(response.value.device) - start) / response.run.batch
     ranking = found[-1].ranking
     if ranking is None:
         return _Finding(found, seconds)
-    elsewhere = {"mean": plan.means, "resample": before if response.run.batch == 1 else None}
+    elsewhere = {"mean": plan.means, "resample": _activations(response, other)}
     return _Finding(
         found,
         seconds,
@@ -199,10 +212,17 @@ def _found(response: Response, plan: Plan, label: str, before: NeuronValues | No
     )
 
 
-def _now(response: Response) -> float:
-    """Seconds, once the device has done all that it was given."""
-    if response.value.device.type == "cuda":
-        torch.cuda.synchronize(response.value.device)
+def _activations(response: Response, other: ModelInput | None) -> NeuronValues | None:
+    """Those of the last image of another batch, for an image that has no neighbour in its own."""
+    if other is None or response.run.batch > 1:
+        return None
+    return response.net.run(other, graph=False).values().sample(-1)
+
+
+def seconds_now(device: torch.device) -> float:
+    """Seconds on a clock, once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter()
 
 

@@ -6,14 +6,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from critpath.analysis.faithfulness import for_each_sample
 from critpath.analysis.sizes import Ranked, resized
 from critpath.contributions import CONTRIBUTIONS, neuron_scores
 from critpath.errors import MismatchError
-from critpath.neurons import NeuronValues
+from critpath.neurons import NeuronValues, Site, rows, wide
 from critpath.pathway import Pathway, Search, SearchWarning
 from critpath.response import Response
 from critpath.selection import FINDERS, check_finder, find_in_response, kept_count, select, select_connected
+from critpath.selection.binarise import LOST, stopped, tied_at_cut
 from critpath.selection.controls import noise
 
 Options = Mapping[str, Any]
@@ -27,7 +31,7 @@ def pathways_at(response: Response, method: str, sparsities: Sequence[float], **
     search warns of is left to ``Pathway.search``. Raises OptionError, and MismatchError where the finder looks at
     other neurons than the response does.
     """
-    check_method(method, options)
+    check_finder(method, options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SearchWarning)
         found = _how(method, options)(response, method, sparsities, options)
@@ -57,8 +61,9 @@ def _by_scores(response: Response, method: str, sparsities: Sequence[float], opt
     own = {name: value for name, value in options.items() if name not in ("scope", "connected")}
     scores, scope = neuron_scores(response, method, **own), options.get("scope", "network")
     if options.get("connected"):
-        return [Ranked(select_connected(response, scores, s, scope), scores) for s in sparsities]
-    return [Ranked(select(scores, s, scope), scores, scope == "network") for s in sparsities]
+        return [Ranked(select_connected(response, scores, s, scope)) for s in sparsities]
+    ranking = within_scope(scores, scope)
+    return [Ranked(select(scores, s, scope), ranking, True) for s in sparsities]
 
 
 def _greedy(response: Response, method: str, sparsities: Sequence[float], options: Options) -> list[Ranked]:
@@ -89,26 +94,44 @@ def _by_gates(response: Response, method: str, sparsities: Sequence[float], opti
 
 def _cut_gates(last: Pathway, gates: NeuronValues, sparsity: float) -> Pathway:
     cut = select(gates, sparsity)
-    asked, most = (kept_count(cut.space.neurons, s) for s in (sparsity, last.requested or 0.0))
-    ends = zip(_search(last).stopped, last.size.tolist(), cut.size.tolist(), strict=True)
-    missed = f"neurons, not the {asked:,} asked for, as other gates are 0"
-    why = [
-        "; ".join([first] * (size == most) + [f"keeps {now:,} {missed}"] * (now != asked)) for first, size, now in ends
-    ]
-    return Pathway(cut.keep, sparsity, Search(_search(last).method, stopped=tuple(why)))
+    lost = [why.startswith(LOST) for why in _search(last).stopped]
+    return Pathway(cut.keep, sparsity, Search("dgr", stopped=stopped(cut, tied_at_cut(gates, cut), lost)))
 
 
 def _one_by_one(response: Response, method: str, sparsities: Sequence[float], options: Options) -> list[Ranked]:
     return [_ranked(response, method, find_in_response(response, method, s, **options), options) for s in sparsities]
 
 
+def within_scope(scores: NeuronValues, scope: str) -> NeuronValues:
+    """Values whose largest make the pathways of ``select`` with this scope, but for the rounding of sizes.
+
+    Over the network the scores themselves; else places in the ranking of each site, or of each channel, as shares.
+    """
+    if scope == "network":
+        return scores
+    return NeuronValues(scores.space, tuple(_places(site, values, scope) for site, values in scores.items()))
+
+
+def _places(site: Site, values: Tensor, scope: str) -> Tensor:
+    """From 1 for the first down to 1/n for the last of n; 0 where the score is 0."""
+    by_channel = scope == "channel" and site.neurons != site.channels
+    moved = values.movedim(site.channel_dim + 1, 1) if by_channel else values
+    flat = wide(moved).abs().flatten(2) if by_channel else rows(wide(moved)).abs()
+    order = flat.argsort(dim=-1, descending=True, stable=True)
+    places = 1 - torch.arange(flat.shape[-1], device=flat.device) / flat.shape[-1]
+    ranked = torch.zeros_like(flat).scatter_(-1, order, places.to(flat.dtype).expand_as(flat)) * (flat > 0)
+    shaped = ranked.view(moved.shape)
+    return shaped.movedim(1, site.channel_dim + 1) if by_channel else shaped
+
+
 def _ranked(response: Response, method: str, pathway: Pathway, options: Options) -> Ranked:
     """Random neurons and the largest activations have a ranking that is known without a search."""
-    whole = options.get("scope", "network") == "network"
+    scope = options.get("scope", "network")
     if method == "random":
-        return Ranked(pathway, for_each_sample(noise(response.space, options.get("seed", 0)), response), whole)
+        drawn = within_scope(noise(response.space, options.get("seed", 0)), scope)
+        return Ranked(pathway, for_each_sample(drawn, response), True)
     if method == "magnitude":
-        return Ranked(pathway, response.run.values(), whole)
+        return Ranked(pathway, within_scope(response.run.values(), scope), True)
     return Ranked(pathway, _search(pathway).ranking)
 
 
@@ -121,12 +144,6 @@ def _at_home(pathway: Pathway, response: Response) -> Pathway:
 
 def _search(pathway: Pathway) -> Search:
     return pathway.search or Search("", stopped=("",) * pathway.batch)
-
-
-def check_method(method: str, options: Options) -> None:
-    """Raises OptionError for a finder that is unknown, or an option that it does not take."""
-    ranks = method in CONTRIBUTIONS.names()
-    check_finder(method, {name: value for name, value in options.items() if not (ranks and name == "connected")})
 
 
 def takes_seed(method: str) -> bool:

@@ -30,8 +30,11 @@ class Faithfulness:
     ``kept`` and ``lost`` [images, sizes]: the response when only the pathway acts, and when only the pathway is taken
     out, as shares of the way from ``floor`` to ``whole``: (Φ - floor) / (whole - floor), NaN where the two are equal.
     ``whole`` and ``floor`` [images]: the response of the unmodified network, and of the network without any neuron.
-    ``ablation`` is what the neurons that do not act are set to. The areas [images] are means over the logarithm of the
-    size: for ``kept`` higher is better, for ``lost`` lower.
+    ``ablation`` is what the neurons that do not act are set to.
+
+    For ``kept`` 1 is best: above it the pathway gives more than the network does. The areas [images] are means over
+    the logarithm of the size, in [0, 1]: of max(0, 1 - |1 - kept|), where higher is better, and of ``lost``, cut off
+    at 0 and 1, where lower is better.
     """
 
     ablation: str
@@ -43,13 +46,13 @@ class Faithfulness:
 
     @cached_property
     def kept_area(self) -> Tensor:
-        """Mean of ``kept`` over the logarithm of the size, by the trapezoidal rule: [images]."""
-        return log_mean(self.sizes, self.kept)
+        """Mean of max(0, 1 - |1 - kept|) over the logarithm of the size, by the trapezoidal rule: [images]."""
+        return log_mean(self.sizes, (1 - (1 - self.kept).abs()).clamp(min=0))
 
     @cached_property
     def lost_area(self) -> Tensor:
-        """Mean of ``lost`` over the logarithm of the size, by the trapezoidal rule: [images]."""
-        return log_mean(self.sizes, self.lost)
+        """Mean of ``lost``, cut off at 0 and 1, over the logarithm of the size, by the trapezoidal rule: [images]."""
+        return log_mean(self.sizes, self.lost.clamp(0, 1))
 
 
 def default_sizes(count: int = 10, smallest: float = 0.001) -> Tensor:
@@ -152,6 +155,11 @@ def joined(parts: Sequence[Faithfulness]) -> Faithfulness:
 
 def _fitted(ranking: NeuronValues, response: Response) -> NeuronValues:
     """One ranking for each sample, where the activations are."""
+    if not isinstance(response, Response) or not isinstance(ranking, NeuronValues):
+        raise OptionError(
+            f"faithfulness is of a response (cp.respond(net, x)) and a ranking (scores), got {type(response).__name__} "
+            f"and {type(ranking).__name__}"
+        )
     if difference := response.space.difference(ranking.space):
         raise MismatchError(f"the ranking belongs to another network or input shape: {difference}")
     if ranking.batch not in (1, response.run.batch):

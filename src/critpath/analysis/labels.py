@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from torch import Tensor
@@ -18,13 +18,28 @@ Labelled: TypeAlias = tuple[Pathway, Labels]
 """Pathways of one batch, and their classes."""
 
 
-def labelled(item: object) -> Labelled:
-    """A pathway and its classes, -1 where it comes without. Raises InputError for anything else."""
+def labelled(pathways: Pathway | Iterable[Pathway | Labelled]) -> Iterator[tuple[Pathway, list[int]]]:
+    """Pathways of each batch and the classes of its samples, -1 where they come without.
+
+    Raises InputError for anything but pathways of one batch, or an iterable of them or of pairs with their classes.
+    """
+    if not isinstance(pathways, Iterable | Pathway):
+        raise _refused(pathways)
+    for item in [pathways] if isinstance(pathways, Pathway) else pathways:
+        pathway, labels = _pair(item)
+        yield pathway, labels_of(labels, pathway.batch)
+
+
+def _pair(item: object) -> Labelled:
     if isinstance(item, Pathway):
         return item, -1
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], Pathway):
         return item
-    raise InputError(
+    raise _refused(item)
+
+
+def _refused(item: object) -> InputError:
+    return InputError(
         f"an item is {type(item).__name__}; give an iterable of pathways, or of pairs (pathway, classes): "
         "[(pathway, classes)] for one batch"
     )

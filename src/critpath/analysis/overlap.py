@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from critpath.errors import MismatchError
 from critpath.neurons import NeuronSpace, rows
 from critpath.pathway import Pathway
 
@@ -37,6 +38,9 @@ def overlap(p: Pathway, q: Pathway) -> Overlap:
     Compare pathways of equal *realised* size: the Jaccard of sets of different sizes is bounded by their
     ratio. Raises MismatchError where they belong to different networks or batches.
     """
+    for one in (p, q):
+        if not isinstance(one, Pathway):
+            raise MismatchError(f"two pathways are compared, and one is {type(one).__name__}; see cp.select for scores")
     p.keep.check_compatible(q.keep)
     both, first, second = (_site_counts(x) for x in (p & q, p, q))
     sizes = torch.tensor([[site.neurons for site in p.space]], dtype=torch.float64, device=both.device)

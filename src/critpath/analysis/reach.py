@@ -13,6 +13,7 @@ from critpath.neurons import NeuronValues, rows
 from critpath.pathway import Pathway
 from critpath.response import Response
 from critpath.selection import check_sparsity, connected_part, select, select_each
+from critpath.selection.searching import check_number
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def find_reaches(
 
     An input that all samples share is reached by all of them or by none.
     """
+    check_number("within", within, 1e-9, 1)
     at_largest = _reached(response, select(scores, largest, scope)).tolist()
     at_zero = _reached(response, select(scores, 0.0, scope)).tolist()
     found = [_first(*ends, largest) for ends in zip(at_largest, at_zero, strict=True)]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from critpath.errors import MismatchError
-from critpath.neurons import NeuronValues, Site, rows
+from critpath.neurons import NeuronValues, dead_neurons, rows
+from critpath.options import check_type
 from critpath.pathway import Pathway
 
 
@@ -28,12 +29,8 @@ def site_dead_share(pathway: Pathway, activations: NeuronValues) -> Tensor:
 
 def base_dead_share(activations: NeuronValues) -> Tensor:
     """The share of all neurons that are dead, in [0, 1]: [batch]. What a random pathway has."""
+    check_type("activations", activations, NeuronValues, "response.run.values() gives them")
     return _per_site([dead_neurons(*item) for item in activations.items()]).sum(dim=1) / activations.space.neurons
-
-
-def dead_neurons(site: Site, a: Tensor) -> Tensor:
-    """Booleans shaped like ``a``: a <= 0 where the activation function is never negative, a = 0 elsewhere."""
-    return a <= 0 if site.rectifying else a == 0
 
 
 def nesting(inner: Pathway, outer: Pathway) -> Tensor:
@@ -41,11 +38,15 @@ def nesting(inner: Pathway, outer: Pathway) -> Tensor:
 
     0 where the sparser pathway is a part of the other, as the pathways of one ranking are.
     """
+    check_type("inner", inner, Pathway)
+    check_type("outer", outer, Pathway)
     return (inner - outer).size.double() / inner.size
 
 
 def _counts(pathway: Pathway, activations: NeuronValues) -> tuple[Tensor, Tensor]:
     """Dead neurons and all neurons of the pathway: [batch, sites] each."""
+    check_type("pathway", pathway, Pathway)
+    check_type("activations", activations, NeuronValues, "response.run.values() gives them")
     if difference := pathway.space.difference(activations.space):
         raise MismatchError(f"pathway and activations belong to different networks or input shapes: {difference}")
     if pathway.batch not in (1, activations.batch):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import nan
 from typing import Any
 
 import torch
@@ -14,6 +17,7 @@ from critpath.analysis.sketch import Sketch, sketch_like
 from critpath.errors import InputError, MismatchError
 from critpath.network import ModelInput, Network, batch_size
 from critpath.neurons import rows
+from critpath.options import check_type
 from critpath.pathway import Pathway
 from critpath.response import Response, respond
 from critpath.selection import find_in_response
@@ -74,6 +78,8 @@ def adversarial_shift(
     ``reference`` are pathways of other images, found by the same method at the same sparsity: a ``Sketch`` with labels
     (then Jaccards) or ``ClassPathways`` (then shares). Raises InputError, MismatchError, OptionError.
     """
+    if not isinstance(reference, ClassPathways):
+        check_type("reference", reference, Sketch, "give a Sketch or ClassPathways")
     if batch_size(x) != batch_size(adversarial):
         raise InputError(f"{batch_size(x)} inputs and {batch_size(adversarial)} adversarial ones; give one for each")
     responses = [respond(net, one) for one in (x, adversarial)]
@@ -81,10 +87,7 @@ def adversarial_shift(
     paths = [_found(response, method, sparsity, options) for response in responses]
     if difference := reference.space.difference(paths[0].space):
         raise MismatchError(f"the reference belongs to another network or input shape: {difference}")
-    measured = [[_likeness(path, of, reference) for of in classes] for path in paths]
-    likeness, chance = (
-        torch.stack([torch.stack([pair[k] for pair in row], dim=1) for row in measured], dim=1) for k in (0, 1)
-    )
+    likeness, chance = _likeness(paths, classes, reference)
     own = overlap(paths[0], paths[1])
     measure = "jaccard" if isinstance(reference, Sketch) else "share"
     before, after = classes
@@ -95,30 +98,48 @@ def _found(response: Response, method: str, sparsity: float, options: dict[str, 
     return find_in_response(response, method, sparsity, **options)
 
 
-def _likeness(pathway: Pathway, classes: Tensor, reference: Sketch | ClassPathways) -> tuple[Tensor, Tensor]:
-    """Likeness of each sample's pathway to those of its class, and its chance: [images] each."""
-    if isinstance(reference, Sketch):
-        own = sketch_like(pathway, reference)
-        queries = [own.taken(torch.tensor([i])) for i in range(len(own))]
-        pairs = [_to_sketch(q, reference.of_class(c)) for q, c in zip(queries, classes.tolist(), strict=True)]
-    else:
-        pairs = [_to_counts(pathway.sample(i), reference, c) for i, c in enumerate(classes.tolist())]
-    likeness, chance = torch.tensor(pairs, dtype=torch.float64).T
-    return likeness, chance
+def _likeness(
+    paths: Sequence[Pathway], classes: Sequence[Tensor], reference: Sketch | ClassPathways
+) -> tuple[Tensor, Tensor]:
+    """Likeness of each sample's pathways to those of its classes, and its chance: [images, paths, classes] each.
+
+    One class of the reference is looked at after the other.
+    """
+    own = [_samples(path, reference) for path in paths]
+    labels = torch.stack(list(classes), dim=1)
+    found = torch.empty(2, len(labels), len(paths), len(classes), dtype=torch.float64)
+    for label in sorted(set(labels.flatten().tolist())):
+        to_class = _to_sketch(reference, label) if isinstance(reference, Sketch) else _to_counts(reference, label)
+        for (i, c), p in product((labels == label).nonzero().tolist(), range(len(paths))):
+            found[:, i, p, c] = torch.tensor(to_class(own[p][i]), dtype=torch.float64)
+    return found[0], found[1]
 
 
-def _to_sketch(own: Sketch, of_class: Sketch) -> tuple[float, float]:
-    """Mean Jaccard with the pathways of a class, NaN where there is none."""
-    return float(own.jaccards(of_class).nanmean()), float(own.chances(of_class).nanmean())
+def _samples(pathway: Pathway, reference: Sketch | ClassPathways) -> list[Any]:
+    """Each sample's pathway, in the form in which it is compared."""
+    if isinstance(reference, ClassPathways):
+        return [pathway.sample(i) for i in range(pathway.batch)]
+    own = sketch_like(pathway, reference)
+    return [own.taken(torch.tensor([i])) for i in range(len(own))]
 
 
-def _to_counts(own: Pathway, reference: ClassPathways, label: int) -> tuple[float, float]:
-    """Mean share of the pathway that is on a pathway of the class, and the share of all neurons that is."""
+def _to_sketch(reference: Sketch, label: int) -> Callable[[Sketch], tuple[float, float]]:
+    """Mean Jaccard of a pathway with those of a class, and its chance; NaN where there is none."""
+    of_class = reference.of_class(label)
+    return lambda own: (float(own.jaccards(of_class).nanmean()), float(own.chances(of_class).nanmean()))
+
+
+def _to_counts(reference: ClassPathways, label: int) -> Callable[[Pathway], tuple[float, float]]:
+    """Mean share of a pathway that is on a pathway of the class, and the share of all neurons that is."""
     if label not in reference.images:
-        return float("nan"), float("nan")
+        return lambda own: (nan, nan)
     frequency = reference.frequency(label)
-    keeps = [keep.cpu() for keep in own.keep.tensors]
-    held = sum(float((rows(f).double() * rows(k)).sum()) for f, k in zip(frequency.tensors, keeps, strict=True))
-    size = int(own.size)
     mean = float(frequency.site_sums().double().sum()) / reference.space.neurons
-    return held / size if size else float("nan"), mean
+
+    def share(own: Pathway) -> tuple[float, float]:
+        pairs = zip(frequency.tensors, own.keep.tensors, strict=True)
+        held = sum(float((rows(f).double() * rows(keep.cpu())).sum()) for f, keep in pairs)
+        size = int(own.size)
+        return held / size if size else nan, mean
+
+    return share

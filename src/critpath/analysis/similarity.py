@@ -10,7 +10,8 @@ from torch import Tensor
 
 from critpath.analysis.sketch import Sketch
 from critpath.errors import InputError
-from critpath.intervals import resample_weights
+from critpath.intervals import check_level, resample_weights
+from critpath.options import check_type
 
 GROUPS = 16
 """Into how many parts the sampled neurons are put to see how much their choice matters."""
@@ -57,15 +58,17 @@ def class_similarity(pathways: Sketch, level: float = 0.95, seed: int = 0, resam
     """Mean Jaccard of the pathways of one class and of different classes, over all pairs of different images.
 
     Takes memory for the square of the number of images. Images without a class (-1) are left out. Raises InputError
-    where no image has a class.
+    where no image has a class, OptionError.
     """
+    check_level(level)
+    check_type("pathways", pathways, Sketch, "sketch(pathways) gives one")
     known = pathways.taken((pathways.labels >= 0).nonzero().flatten())
     if len(known) == 0:
         raise InputError("no pathway of this sketch has a class: sketch pairs of pathways and their classes")
-    masks = _pairs(known.labels)
-    means = _means(known.jaccards(), masks)
+    masks, jaccards = _pairs(known.labels), known.jaccards()
+    means = _means(jaccards, masks)
     chances = _means(known.chances(), masks)
-    intervals = _intervals(known.jaccards(), masks, level, seed, resamples)
+    intervals = _intervals(jaccards, masks, level, seed, resamples)
     errors = _sampling_errors(known, masks)
     return ClassSimilarity(*means.tolist(), *chances[:2].tolist(), *intervals, *errors.tolist())
 

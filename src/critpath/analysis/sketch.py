@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from critpath.analysis.labels import Labelled, labelled, labels_of
-from critpath.errors import InputError, MismatchError, OptionError
+from critpath.analysis.labels import Labelled, labelled
+from critpath.errors import InputError, MismatchError
 from critpath.neurons import NeuronSpace, rows
+from critpath.options import check_count, check_type
 from critpath.pathway import Pathway
 
 NEURONS = 65_536
@@ -127,11 +128,11 @@ def sketch(pathways: Pathway | Iterable[Pathway | Labelled], neurons: int = NEUR
     ``pathways`` are those of one batch, or an iterable of batches, each alone or as a pair with the classes of its
     samples. A sketch takes ``neurons`` / 8 bytes a pathway. Raises OptionError, InputError, MismatchError.
     """
-    if isinstance(neurons, bool) or not isinstance(neurons, int) or neurons < 1:
-        raise OptionError(f"neurons is {neurons!r}; it is the number of neurons to look at, 1 or more")
+    check_count("neurons", neurons, 1)
+    check_count("seed", seed, 0)
     places: _Places | None = None
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for pathway, labels in _labelled(pathways):
+    for pathway, labels in labelled(pathways):
         places = places or _places(pathway.space, neurons, seed)
         if difference := places.space.difference(pathway.space):
             raise MismatchError(f"pathways of different networks or input shapes cannot be sketched: {difference}")
@@ -155,8 +156,10 @@ def nearest(query: Pathway | Sketch, among: Sketch, n: int = 5) -> Nearest:
 
     A query that is itself in the data set finds itself first. Fewer than ``n`` where the data set has fewer.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise OptionError(f"n is {n!r}; it is the number of pathways wanted, 1 or more")
+    check_count("n", n, 1)
+    check_type("among", among, Sketch, "sketch(pathways) gives one")
+    if not isinstance(query, Pathway):
+        check_type("query", query, Sketch, "give a Pathway, or a Sketch of several")
     own = sketch_like(query, among) if isinstance(query, Pathway) else query
     jaccard = own.jaccards(among)
     order = jaccard.nan_to_num(nan=-1.0).sort(dim=1, descending=True, stable=True).indices[:, :n]
@@ -189,12 +192,6 @@ def _packed(pathway: Pathway, places: _Places) -> Tensor:
         bits[:, inside] = rows(keep)[:, local].cpu()
         start += site.neurons
     return torch.from_numpy(np.packbits(bits.numpy(), axis=1))
-
-
-def _labelled(pathways: Pathway | Iterable[Pathway | Labelled]) -> Iterator[tuple[Pathway, list[int]]]:
-    for item in [pathways] if isinstance(pathways, Pathway) else pathways:
-        pathway, labels = labelled(item)
-        yield pathway, labels_of(labels, pathway.batch)
 
 
 def _blocks(whole: Sketch) -> Iterator[Sketch]:

@@ -185,7 +185,7 @@ def _compare(
         return compare_pathways(
             Network(loaded.model),
             batches,
-            list(plan.finders),
+            plan.finders,
             plan.sparsity,
             class_number(options["target"], loaded.classes),
             sparsities=plan.sparsities,

@@ -58,7 +58,7 @@ class PathwayComparison:
 def compare_pathways(
     net: Network,
     batches: Tensor | Iterable[ModelInput],
-    finders: Sequence[str] = FINDERS,
+    finders: Sequence[str] | Mapping[str, str] = FINDERS,
     sparsity: float = 0.9,
     target: TargetLike = None,
     *,
@@ -86,6 +86,8 @@ def compare_pathways(
     ----------
     batches
         Inputs as the network takes them: batches, of which one is in memory at a time; or one tensor.
+    finders
+        Names, or a mapping of labels of your own to names, so that one finder can be there with several options.
     target
         As in ``score``; by default each input's predicted class.
     sparsity, sparsities
@@ -136,7 +138,7 @@ def compare_pathways(
 
 
 def check_pathways(
-    finders: Sequence[str],
+    finders: Sequence[str] | Mapping[str, str],
     sparsity: float = 0.9,
     sparsities: Iterable[float] = (),
     *,

@@ -49,7 +49,7 @@ def _caveats(found: FinderComparison, plan: Plan, ablations: Sequence[str], deco
             "Neurons set to zero take the network to activations it never had in training. Little kept does not mean "
             "that a pathway is unimportant; a search that sees the zeroed network has an advantage here."
         )
-    if {"greedy", "dgr", "l0"} & set(plan.finders):
+    if {"greedy", "dgr", "l0"} & set(plan.finders.values()):
         yield (
             "Searches look for neurons that keep the output of the pruned network. They may recruit neurons that are "
             "dead on the input, which play no part in the response that is explained."

@@ -52,7 +52,7 @@ def _pathways(response: Response, plan: Plan) -> Iterator[tuple[str, Find]]:
         yield (
             finder,
             lambda finder=finder: find_in_response(  # type: ignore[misc]
-                response, finder, plan.sparsity, **plan.options_of(finder)
+                response, plan.finders[finder], plan.sparsity, **plan.options_of(finder)
             ),
         )
 

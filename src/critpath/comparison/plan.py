@@ -20,9 +20,9 @@ Progress = Callable[[int, str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """Finders with their options, the main sparsity and all sparsities, ascending, and the sizes of the curves."""
+    """Finders by their labels, with their options; the main sparsity, all sparsities, and the sizes of the curves."""
 
-    finders: tuple[str, ...]
+    finders: Mapping[str, str]
     options: Mapping[str, Mapping[str, Any]]
     sparsity: float
     sparsities: tuple[float, ...]
@@ -31,7 +31,7 @@ class Plan:
 
     def options_of(self, finder: str) -> dict[str, Any]:
         """What the finder is called with, its seed included."""
-        seeded = {"seed": self.seed} if takes_seed(finder) else {}
+        seeded = {"seed": self.seed} if takes_seed(self.finders[finder]) else {}
         return {**seeded, **self.options.get(finder, {})}
 
     def settings(self, finder: str) -> str:
@@ -41,7 +41,7 @@ class Plan:
 
 
 def plan_of(
-    finders: Sequence[str],
+    finders: Sequence[str] | Mapping[str, str],
     sparsity: float,
     sparsities: Iterable[float] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -51,10 +51,11 @@ def plan_of(
     """The plan, with the controls added and every sparsity's size among the curves' sizes. Raises OptionError."""
     if isinstance(finders, str) or not finders:
         raise OptionError(f"finders are {finders!r}; give a list of names, such as ['taylor', 'greedy']")
-    named = tuple(dict.fromkeys([*finders, *CONTROLS]))
+    own = dict(finders) if isinstance(finders, Mapping) else {name: name for name in finders}
+    named = own | {name: name for name in CONTROLS if name not in own}
     given = dict(options or {})
-    for name in named:
-        check_finder(name, given.get(name, {}))
+    for label, method in named.items():
+        check_finder(method, given.get(label, {}))
     for label in given:
         if label not in named:
             raise OptionError(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import nan
 
 import numpy as np
+import torch
 
+from critpath.analysis.compare import seconds_now
 from critpath.explanation.facts import predictions, target_name
 from critpath.explanation.views import as_picture
-from critpath.network import ModelInput, Network, batch_size, sample_of, tensors_of
+from critpath.network import ModelInput, Network, batch_size, map_tensors, sample_of, tensors_of
 from critpath.report import Photograph
 from critpath.report.content import Picture
 from critpath.response import respond
@@ -48,7 +49,7 @@ class Watched:
     def _see(self, x: ModelInput) -> None:
         number = len(self.shown)
         if number < self.keep:
-            self.kept.append(x)
+            self.kept.append(map_tensors(x, torch.clone))  # a loader may fill the same tensor again
         self.shown.append(self._photograph(x, number))
 
     def _photograph(self, x: ModelInput, number: int) -> Photograph:
@@ -70,10 +71,10 @@ def _picture(x: ModelInput) -> Picture | None:
 
 def _seconds_of_a_pass(net: Network, x: ModelInput, target: TargetLike) -> float:
     """Forward and backward once more after a first time, for one input."""
-    return min(_timed(lambda: respond(net, x, target).gradients) for _ in range(2)) / batch_size(x)
+    return min(_timed(lambda: respond(net, x, target).gradients, net.device(x)) for _ in range(2)) / batch_size(x)
 
 
-def _timed(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _timed(run: Callable[[], object], device: torch.device) -> float:
+    start = seconds_now(device)
     run()
-    return time.perf_counter() - start
+    return seconds_now(device) - start

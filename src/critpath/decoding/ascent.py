@@ -12,6 +12,7 @@ from torch import Tensor
 from critpath.decoding.canvas import CANVASES, Canvas
 from critpath.decoding.settings import Settings
 from critpath.decoding.warp import DRAWS, Transform, Warp, resized
+from critpath.descent import adam
 from critpath.errors import NumericalError
 from critpath.network import Network, Rule
 from critpath.neurons import wide
@@ -19,9 +20,6 @@ from critpath.targets import Target
 
 CONTRASTS = (1, 4, -4, 16, -16, 64, -64, 256, -256)
 """How much stronger the first noise is made, and its negative, one after the other while the objective is silent."""
-
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-"""Adam's (Kingma & Ba 2015)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,34 +99,16 @@ class Model:
         return self.target.fixed(run).of(run).detach()
 
 
-@dataclass(frozen=True, eq=False)
-class Adam:
-    """Running means of a gradient and of its square (Kingma & Ba 2015)."""
-
-    mean: Tensor
-    square: Tensor
-
-    def after(self, gradient: Tensor) -> Adam:
-        """These means with one more gradient."""
-        return Adam(self.mean.lerp(gradient, 1 - BETA_1), self.square.lerp(gradient.square(), 1 - BETA_2))
-
-    def step(self, number: int, lr: float) -> Tensor:
-        """What to subtract after ``number`` gradients, from 1."""
-        mean, square = self.mean / (1 - BETA_1**number), self.square / (1 - BETA_2**number)
-        return lr * mean / (square.sqrt() + EPSILON)
-
-
 def ascend(model: Model, start: Tensor | None, tell: Callable[[int, Tensor], None]) -> tuple[Tensor, Tensor]:
     """The pictures [n, C, h, w] and the objective at every step [steps, n]; ``tell`` hears of each.
 
     Raises NumericalError, with the step, where something is not finite, or nothing depends on a picture.
     """
     studio, (parameters, draws) = model.studio, _awake(model, start)
-    adam, curve = Adam(torch.zeros_like(parameters), torch.zeros_like(parameters)), []
+    move, curve = adam([parameters], studio.settings.lr), []
     for step in range(studio.settings.steps):
         value, slope = _slope(model, parameters, draws[:, step], step)
-        adam = adam.after(-slope)
-        parameters = parameters - adam.step(step + 1, studio.settings.lr)
+        move([-slope])
         curve.append(value)
         tell(step, value)
     return studio.canvas.pictures(parameters), torch.stack(curve)

@@ -16,6 +16,7 @@ from critpath.errors import InputError, MismatchError, ModelError, OptionError
 from critpath.memory import rows_at_once
 from critpath.network import Network, Rule, gradients_on
 from critpath.neurons import NeuronSpace, NeuronValues
+from critpath.options import check_count, check_type, shown
 from critpath.pathway import Pathway
 from critpath.response import Response, keeping
 from critpath.targets import Target, TargetLike, as_target
@@ -100,6 +101,7 @@ def decode(
     if not isinstance(net, Network):
         raise ModelError(f"the first argument is {type(net).__name__}; wrap the model: net = Network(model)")
     target = _target_of(objective)
+    _check_types(pathway, elsewhere, like, start)
     model_input = _model_input(net, shape, like)
     settings = settings_of(
         preset, tuple(model_input.shape[1:]), size, steps=steps, lr=lr, parametrisation=parametrisation,
@@ -121,6 +123,18 @@ def decode(
     return Decoded(torch.cat(images), torch.cat(curves, dim=1), torch.cat(values), settings)
 
 
+def _check_types(pathway: object, elsewhere: object, like: object, start: object) -> None:
+    wanted = {
+        "pathway": (pathway, Pathway, "the objective comes after it, and None is the whole network"),
+        "elsewhere": (elsewhere, NeuronValues, "net.run(x).values() gives them"),
+        "like": (like, Tensor, "an input of the model"),
+        "start": (start, Tensor, "pictures in [0, 1]"),
+    }
+    for name, (value, kind, hint) in wanted.items():
+        if value is not None:
+            check_type(name, value, kind, hint)
+
+
 def _target_of(objective: TargetLike | Response) -> Target:
     target = objective.target if isinstance(objective, Response) else as_target(objective)
     if target.follows_prediction:
@@ -133,9 +147,10 @@ def _target_of(objective: TargetLike | Response) -> Target:
 
 def _model_input(net: Network, shape: Sequence[int], like: Tensor | None) -> Tensor:
     """Zeros [1, channels, height, width]."""
-    wanted = tuple(shape) if like is None else tuple(like.shape[-3:])
-    if len(wanted) != 3 or min(wanted) < 1:
-        raise OptionError(f"pictures are for models that take [channels, height, width]; got {list(wanted)}")
+    wanted = tuple(like.shape[-3:]) if like is not None else tuple(shape) if isinstance(shape, Sequence) else ()
+    if len(wanted) != 3 or not all(isinstance(side, int) and side > 0 for side in wanted):
+        got = shown(shape if like is None else list(like.shape))
+        raise OptionError(f"pictures are for models that take [channels, height, width]; got {got}")
     source = like if like is not None else _first_float(net)
     return torch.zeros((1, *wanted), dtype=source.dtype, device=source.device)
 
@@ -165,8 +180,8 @@ def _check_belongs(space: NeuronSpace, *values: NeuronValues) -> None:
 
 def _count(pictures: int | None, pathway: Pathway | None, elsewhere: NeuronValues | None, target: Target) -> int:
     """How many pictures are asked for."""
-    if pictures is not None and (not isinstance(pictures, int) or isinstance(pictures, bool) or pictures < 1):
-        raise OptionError(f"pictures is {pictures!r}; it is an integer from 1 on")
+    if pictures is not None:
+        check_count("pictures", pictures, 1)
     asked = {
         "pictures": pictures,
         "samples of the pathway": pathway.batch if pathway else None,
@@ -199,12 +214,16 @@ def _normalisation(normalise: Normalise, like: Tensor) -> Transform:
 
 
 def _standardise(mean: Any, std: Any, like: Tensor) -> Transform:
-    columns = [torch.as_tensor(v, dtype=torch.float64, device=like.device).reshape(-1, 1, 1) for v in (mean, std)]
+    refused = OptionError(
+        f"normalise is ({shown(mean)}, {shown(std)}) for {like.shape[1]} channels: give a mean and a positive standard "
+        "deviation for each"
+    )
+    try:
+        columns = [torch.as_tensor(v, dtype=torch.float64, device=like.device).reshape(-1, 1, 1) for v in (mean, std)]
+    except (TypeError, ValueError, RuntimeError):
+        raise refused from None
     if any(len(column) not in (1, like.shape[1]) for column in columns) or not (columns[1] > 0).all():
-        raise OptionError(
-            f"normalise is ({mean}, {std}) for {like.shape[1]} channels: give a mean and a positive standard deviation "
-            "for each"
-        )
+        raise refused
     return lambda pictures: (pictures - columns[0].to(pictures)) / columns[1].to(pictures)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from critpath.decoding.settings import Settings
-from critpath.errors import InputError
+from critpath.errors import InputError, StorageError
 from critpath.files import write_whole
 
 
@@ -54,7 +54,7 @@ class Decoded:
         path = Path(path)
         if path.suffix and not path.is_dir():
             return [write_whole(path, _encoded(self._row(), path.suffix))]
-        path.mkdir(parents=True, exist_ok=True)
+        _make_folder(path)
         return [write_whole(path / f"{i:03d}.png", _encoded(self.pil(i), ".png")) for i in range(len(self))]
 
     def _row(self) -> Image.Image:
@@ -67,6 +67,13 @@ class Decoded:
             f'<img src="data:image/png;base64,{data}" alt="decoded picture {i}" title="objective {values[i]:.4g}"/> '
             for i, data in enumerate(shown)
         )
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {os.fspath(path)!r}: {error.strerror or error}") from error
 
 
 def _as_image(picture: Tensor) -> Image.Image:

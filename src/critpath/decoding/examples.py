@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, overload
 
@@ -26,6 +26,7 @@ from critpath.network import (
     tensors_of,
 )
 from critpath.neurons import Site, rows, wide
+from critpath.options import check_count, shown
 from critpath.registry import check_known
 from critpath.targets import Channel, Each, Neuron, Target
 
@@ -65,9 +66,11 @@ class TopExamples:
         return f"TopExamples({self.unit}, indices={self.indices.tolist()})"
 
     def crop(self, index: int) -> Tensor:
-        """The part of one input [channels, h, w] that drives the unit. Raises InputError where there are no boxes."""
+        """The part of one input [channels, h, w] that drives the unit. Raises InputError where there is no box."""
         if not self.boxes:
             raise InputError("there are no boxes: they are found with part=True, for inputs that are pictures")
+        if not -len(self) <= index < len(self):
+            raise InputError(f"there is no example {index} among {len(self)}")
         top, left, bottom, right = self.boxes[index]
         return _leading(self.inputs)[index, :, top:bottom, left:right]
 
@@ -101,15 +104,15 @@ def top_examples(
 ) -> TopExamples | tuple[TopExamples, ...]:
     """The ``n`` inputs of some data for which a unit is largest, the earlier one of two alike.
 
-    The data pass once, and only the best inputs of each unit are kept. ``unit``: a ``Neuron``, ``Channel``, or any
-    target that holds for single samples; or several, with a result each. ``by`` says what counts of a channel: its
-    ``"mean"`` over positions, or the ``"max"``, whose position is then found too. ``part`` adds the part of the input
-    that drives the unit: conductance (equation 2, with the unit as the response) from ``baseline``, on ``points``.
-    It is left out for inputs without a floating-point tensor.
+    The data pass once, and only the best inputs of each unit are kept; one tensor, or one mapping of inputs, is one
+    batch. ``unit``: a ``Neuron``, ``Channel``, or any target that holds for single samples; or several, with a result
+    each. ``by`` says what counts of a channel: its ``"mean"`` over positions, or the ``"max"``, whose position is then
+    found too. ``part`` adds the part of the input that drives the unit: conductance (equation 2, with the unit as the
+    response) from ``baseline``, on ``points``. It is left out for inputs without a floating-point tensor.
 
     Raises OptionError, TargetError, InputError where there is no data, NumericalError where a value is not finite.
     """
-    units = [unit] if isinstance(unit, Target) else list(unit)
+    units = _units(unit)
     _check(units, n, by)
     best: list[list[Found]] = [[] for _ in units]
     for first, x in _pieces(net, batches, memory):
@@ -118,16 +121,20 @@ def top_examples(
     if not best[0]:
         raise InputError("there is no data to find examples in: the iterable of batches is empty")
     found = [_result(net, one, top, by) for one, top in zip(units, best, strict=True)]
-    shown = tuple(_with_part(net, one, baseline, points, memory) for one in found) if part else tuple(found)
-    return shown[0] if isinstance(unit, Target) else shown
+    full = tuple(_with_part(net, one, baseline, points, memory) for one in found) if part else tuple(found)
+    return full[0] if isinstance(unit, Target) else full
+
+
+def _units(unit: Target | Sequence[Target]) -> list[Target]:
+    units = list(unit) if isinstance(unit, Sequence) else [unit]
+    if not units or not all(isinstance(one, Target) for one in units):
+        raise OptionError(f"a unit is a Neuron, a Channel or another target; got {shown(unit)}")
+    return units
 
 
 def _check(units: Sequence[Target], n: int, by: str) -> None:
     check_known("measure of a unit", by, BY)
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise OptionError(f"n is {n!r}; it is how many examples are wanted, 1 or more")
-    if not units or not all(isinstance(one, Target) for one in units):
-        raise OptionError(f"a unit is a Neuron, a Channel or another target; got {units!r}")
+    check_count("n", n, 1)
     for one in units:
         if one.for_samples is not None or one.follows_prediction or not one.any_batch:
             raise OptionError(f"{type(one).__name__} does not hold for single samples of any data; name one class, say")
@@ -136,7 +143,7 @@ def _check(units: Sequence[Target], n: int, by: str) -> None:
 def _pieces(net: Network, batches: Iterable[ModelInput], memory: str | int | None) -> Iterator[tuple[int, ModelInput]]:
     """Parts of the batches that memory has room for, and the number of the first sample of each."""
     first = 0
-    for x in batches:
+    for x in [batches] if isinstance(batches, Tensor | Mapping) else batches:
         for samples in torch.split(torch.arange(batch_size(x)), rows_at_once(net, x, memory)):
             yield first + int(samples[0]), samples_of(x, samples)
         first += batch_size(x)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, TypeAlias
 
 from critpath.decoding.canvas import CANVASES
 from critpath.decoding.warp import Transform, Warp
 from critpath.errors import OptionError
+from critpath.options import check_count, check_flag, check_number, shown
 from critpath.registry import check_known
 
 Transforms: TypeAlias = "str | Sequence[Warp | Transform]"
@@ -40,25 +40,23 @@ class Settings:
     def __post_init__(self) -> None:
         check_known("parametrisation", self.parametrisation, tuple(CANVASES))
         check_known("restriction", self.restriction, ("zeroed", "frozen"))
-        if isinstance(self.transforms, str):
-            check_known("transform", self.transforms, ("robust", "none"))
-        _check_whole("steps", self.steps, 1)
-        _check_whole("seed", self.seed, 0)
+        _check_transforms(self.transforms)
+        check_flag("decorrelate", self.decorrelate)
+        check_count("steps", self.steps, 1)
+        check_count("seed", self.seed, 0)
         for side in self.size:
-            _check_whole("size", side, 2)
-        if not isfinite(self.lr) or self.lr <= 0 or not isfinite(self.deviation) or self.deviation < 0:
-            raise OptionError(f"lr is above 0 and the deviation not negative; got {self.lr} and {self.deviation}")
+            check_count("size", side, 2)
+        check_number("lr", self.lr, 0, above=True)
+        check_number("deviation", self.deviation, 0)
         for warp in self.steps_of_transform:
             if isinstance(warp, Warp):
                 warp.check(self.size)
 
     @property
     def steps_of_transform(self) -> tuple[Warp | Transform, ...]:
-        """What is done to the pictures in each step, before they are resized. Raises OptionError for no callable."""
+        """What is done to the pictures in each step, before they are resized."""
         if isinstance(self.transforms, str):
             return (Warp().scaled(min(self.size) / SIZE),) if self.transforms == "robust" else ()
-        if not all(callable(step) for step in self.transforms):
-            raise OptionError(f"transforms are functions of pictures, or a Warp; got {self.transforms!r}")
         return tuple(self.transforms)
 
 
@@ -79,13 +77,15 @@ def settings_of(
     if preset is not None:
         check_known("preset", preset, tuple(PRESETS))
     least = (min(SIZE, shape[1]), min(SIZE, shape[2]))
-    both = least if size is None else (size, size) if isinstance(size, int) else tuple(size)
-    if len(both) != 2:
-        raise OptionError(f"size is {size!r}; give one number of pixels, or height and width")
+    both = least if size is None else tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(both) != 2 or isinstance(size, str):
+        raise OptionError(f"size is {shown(size)}; give one number of pixels, or height and width")
     chosen = {name: value for name, value in given.items() if value is not None}
     return Settings(both, **{**(PRESETS[preset] if preset else {}), **chosen})
 
 
-def _check_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
-        raise OptionError(f"{name} is {value!r}; it is an integer from {least} on")
+def _check_transforms(transforms: object) -> None:
+    if isinstance(transforms, str):
+        check_known("transform", transforms, ("robust", "none"))
+    elif not isinstance(transforms, Sequence) or not all(callable(step) for step in transforms):
+        raise OptionError(f"transforms are a list of functions of pictures, or of Warps; got {shown(transforms)}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import isfinite, pi
+from math import pi
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from critpath.errors import OptionError
+from critpath.options import check_number
 
 Transform = Callable[[Tensor], Tensor]
 """From pictures [pictures, channels, height, width] to pictures, differentiably."""
@@ -42,9 +43,9 @@ class Warp:
     second_jitter: int = 4
 
     def __post_init__(self) -> None:
-        sizes = (self.pad, self.jitter, self.scale, self.degrees, self.second_jitter)
-        if not all(isfinite(size) and size >= 0 for size in sizes) or self.scale >= 1:
-            raise OptionError(f"a Warp has sizes from 0 on, and a scale below 1; got {self}")
+        for name in ("pad", "jitter", "degrees", "second_jitter"):
+            check_number(f"{name} of a Warp", getattr(self, name), 0)
+        check_number("scale of a Warp", self.scale, 0, 1, below=True)
 
     def __call__(self, pictures: Tensor, size: tuple[int, int], draws: Tensor) -> Tensor:
         """[pictures, channels, *size]; ``draws`` [pictures, 6] are uniform in [0, 1)."""

@@ -58,19 +58,20 @@ def find_pathway(
     Raises OptionError, TargetError, InputError, NumericalError.
     """
     check_sparsity(sparsity)
-    check_finder(method, options)
-    _check_connected(method, connected)
+    check_finder(method, {**options, "connected": connected})
     return find_in_response(respond(net, x, target), method, sparsity, connected=connected, **options)
 
 
 def check_finder(method: str, options: Mapping[str, object]) -> None:
     """Raises OptionError for a finder that is unknown, or an option that it does not take."""
     check_known("finder", method, finder_names())
+    _check_connected(method, bool(options.get("connected")))
+    own = {name: value for name, value in options.items() if name != "connected"}
     if method in FINDERS.names():
-        FINDERS[method].check_options(options)
+        FINDERS[method].check_options(own)
         return
-    check_scope(str(options.get("scope", "network")))
-    check_options(method, {k: v for k, v in options.items() if k != "scope"})
+    check_scope(str(own.pop("scope", "network")))
+    check_options(method, own)
 
 
 def find_in_response(
@@ -80,8 +81,7 @@ def find_in_response(
     if method in CONTRIBUTIONS.names():
         scores = neuron_scores(response, method, **options)
         return select_connected(response, scores, sparsity, scope) if connected else select(scores, sparsity, scope)
-    check_finder(method, options)
-    _check_connected(method, connected)
+    check_finder(method, {**options, "connected": connected})
     scoped = {"scope": scope} if "scope" in FINDERS[method].options() else {}
     return FINDERS[method].function(response, sparsity, **scoped, **options)
 
@@ -89,8 +89,8 @@ def find_in_response(
 def _check_connected(method: str, connected: bool) -> None:
     if connected and method not in CONTRIBUTIONS.names():
         raise OptionError(
-            f"{method} ranks no neurons, so connected=True has none to go on with; use a contribution "
-            f"({', '.join(CONTRIBUTIONS.names())}), or take connected_part(response, pathway) of what it finds"
+            f"connected=True goes by the scores of a contribution, and {method} is none: use one of "
+            f"{', '.join(CONTRIBUTIONS.names())}, or take connected_part(response, pathway) of what it finds"
         )
 
 

@@ -221,8 +221,7 @@ def _bisect(
     if fits(highest):
         return tried, highest
     low, high = 0.0, highest
-    while high - low > within:
-        middle = (low + high) / 2
+    while high - low > within and low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if fits(middle) else (low, middle)
     return tried, low
 

@@ -14,7 +14,7 @@ from critpath.network import Rule, batch_size, dual, gradients_on, tensors_of
 from critpath.neurons import NeuronValues, rows, wide
 from critpath.pathway import Pathway, Search
 from critpath.response import Response, keeping
-from critpath.selection.ranking import check_scope, check_sparsity, kept_count, select_each
+from critpath.selection.ranking import select, select_each
 from critpath.selection.searching import Watched, check_number, curves_of, told
 
 NOISE = 16
@@ -22,6 +22,9 @@ NOISE = 16
 
 SHORT = 0.01
 """How far a connected pathway may fall short of its size, as a share, before that is told."""
+
+BRIDGES = 8
+"""How often a neuron that connects too many at once is put first."""
 
 
 @gradients_on()
@@ -107,11 +110,15 @@ class _Bracket:
     high: Tensor
     best: Pathway
 
-    def open(self, k: int, within: float) -> Tensor:
+    def open(self, k: Tensor, within: float) -> Tensor:
         """Which samples may still gain: booleans [batch]."""
         return (self.high - self.low > 1) & (k - self.best.size.cpu() > within * k)
 
-    def narrowed(self, prefix: Tensor, part: Pathway, k: int) -> _Bracket:
+    def jumped(self, n: int, best: Pathway, k: Tensor) -> Tensor:
+        """Which samples fall short of k because one more neuron connects too many: booleans [batch]."""
+        return (self.low < n) & (k - best.size.cpu() > SHORT * k)
+
+    def narrowed(self, prefix: Tensor, part: Pathway, k: Tensor) -> _Bracket:
         """After the connected parts of these prefixes were seen."""
         fits = part.size.cpu() <= k
         low = torch.where(fits, prefix, self.low)
@@ -130,32 +137,53 @@ def select_connected(
 ) -> Pathway:
     """The connected part of the longest prefix of the ranking whose connected part has at most k neurons.
 
-    k is ``kept_count``, what ``select`` keeps at this ``sparsity`` and ``scope``. The prefix is found by bisection,
+    k is what ``select`` keeps at this ``sparsity`` and ``scope`` where no score is 0. The prefix is found by bisection,
     sample by sample, as connected parts of nested sets are nested; it ends within ``within`` k of k, or where
-    one more neuron of the ranking connects too many. Each step costs one ``connected_part`` of the batch.
+    one more neuron of the ranking connects too many at once. Then that neuron, the bridge, is put first in the ranking
+    and the prefix is looked for again, up to ``BRIDGES`` times; the largest part counts. Each step of a bisection costs
+    one ``connected_part`` of the batch.
 
     ``search.curves``: ``prefix`` and ``connected``, the shares of neurons in the prefix tried and in its connected
     part. ``search.stopped``, and a SearchWarning, say where a pathway falls short of k by more than ``SHORT`` k.
     Raises OptionError, MismatchError, and what ``connected_part`` and ``select`` raise.
     """
-    check_sparsity(sparsity)
-    check_scope(scope)
     check_number("within", within, 0, 1)
-    n, k = response.space.neurons, kept_count(response.space.neurons, sparsity)
-    part_of = partial(_prefix_part, response, scores, scope, seed)
-    bracket, steps = _bisect(part_of, torch.full((scores.batch,), n), k, within)
-    ends = zip(bracket.low.tolist(), bracket.best.size.tolist(), strict=True)
+    n, k = response.space.neurons, select(scores.map(torch.ones_like), sparsity, scope).size.cpu()
+    whole = torch.full((scores.batch,), n)
+    bracket, steps = _bisect(partial(_prefix_part, response, scores, scope, seed), whole, k, within)
+    best = bracket.best
+    for _ in range(BRIDGES):
+        if not (short := bracket.jumped(n, best, k)).any():
+            break
+        scores = _bridged(scores, scope, bracket.low, short)
+        bracket, more = _bisect(partial(_prefix_part, response, scores, scope, seed), whole, k, within)
+        best, steps = _chosen(bracket.best.size.cpu() > best.size.cpu(), bracket.best, best), steps + more
+    ends = zip(bracket.low.tolist(), best.size.tolist(), k.tolist(), strict=True)
     search = Search(
         method="connected selection",
         curves=curves_of(steps),
-        stopped=tuple(_stopped(low == n, size, k) for low, size in ends),
-        keeps_class=response.keeps_class(response.pruned(bracket.best, graph=False)),
+        stopped=tuple(_stopped(low == n, size, wanted) for low, size, wanted in ends),
+        keeps_class=response.keeps_class(response.pruned(best, graph=False)),
     )
-    return told(replace(bracket.best, requested=sparsity, search=search))
+    return told(replace(best, requested=sparsity, search=search))
+
+
+def _bridged(scores: NeuronValues, scope: str, low: Tensor, short: Tensor) -> NeuronValues:
+    """The scores of these samples with the neurons that follow the prefix put first."""
+    n = scores.space.neurons
+    before, after = (select_each(scores, (1 - prefix / n).clamp(0, 1).tolist(), scope) for prefix in (low, low + 1))
+
+    def first(values: Tensor, old: Tensor, new: Tensor) -> Tensor:
+        wide_values = wide(values)
+        bridge = new & ~old & short.to(values.device).view(-1, *[1] * (values.dim() - 1))
+        return torch.where(bridge, 2 * highest.to(wide_values).view(-1, *[1] * (values.dim() - 1)), wide_values)
+
+    highest = torch.stack([rows(wide(v)).abs().amax(dim=1).cpu() for v in scores.tensors]).amax(dim=0)
+    return scores.map(first, before.keep, after.keep)
 
 
 def _bisect(
-    part_of: Callable[[Tensor], Pathway], whole: Tensor, k: int, within: float
+    part_of: Callable[[Tensor], Pathway], whole: Tensor, k: Tensor, within: float
 ) -> tuple[_Bracket, list[Watched]]:
     """``part_of`` gives the connected parts of prefixes [batch]; ``whole`` are the longest."""
     part = part_of(whole)
@@ -193,4 +221,4 @@ def _stopped(all_tried: bool, size: int, k: int) -> str:
         return ""
     if all_tried:
         return f"has {size:,} of {k:,} neurons: no more of those with a score are connected"
-    return f"has {size:,} of {k:,} neurons: the next of the ranking connects too many at once"
+    return f"has {size:,} of {k:,} neurons: each next one of the ranking connects too many at once"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from critpath.neurons import NeuronSpace, NeuronValues
+from critpath.neurons import NeuronSpace, NeuronValues, dead_neurons
 from critpath.pathway import Pathway
 from critpath.response import Response
 from critpath.selection.family import FINDERS
@@ -23,8 +23,9 @@ def random(response: Response, sparsity: float, *, scope: str = "network", seed:
 
 @FINDERS.register("active", forwards=1, backwards=0)
 def active(response: Response, sparsity: float) -> Pathway:
-    """Every neuron with a > 0: the largest pathway without dead neurons. Its sparsity is what it is."""
-    return Pathway(response.run.values().map(lambda a: a > 0))
+    """Every neuron that is not dead (``dead_neurons``): with ReLU those with a > 0. Its sparsity is what it is."""
+    values = response.run.values()
+    return Pathway(NeuronValues(values.space, tuple(~dead_neurons(site, a) for site, a in values.items())))
 
 
 @FINDERS.register("magnitude", forwards=1, backwards=0)

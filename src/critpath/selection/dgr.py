@@ -8,32 +8,24 @@ from dataclasses import dataclass, fields, replace
 from math import inf, nan
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from critpath.descent import OPTIMISERS, Step, descent
 from critpath.errors import OptionError
 from critpath.network import Network, gradients_on
 from critpath.network.observer import plain_name
 from critpath.neurons import NeuronValues, wide
+from critpath.options import check_choice, check_count, check_number
 from critpath.pathway import Pathway, Search
 from critpath.registry import check_known
 from critpath.response import Response, respond
+from critpath.selection.binarise import above_percentile, largest, stopped, tied_at_cut
 from critpath.selection.family import FINDERS
-from critpath.selection.gates import (
-    GRANULARITIES,
-    OPTIMISERS,
-    Step,
-    descent,
-    gated,
-    initial,
-    per_row,
-    per_sample,
-    spread,
-)
+from critpath.selection.gates import GRANULARITIES, gated, initial, per_row, per_sample, spread
 from critpath.selection.objective import Objective, objective
-from critpath.selection.ranking import check_sparsity, kept_count, select
-from critpath.selection.searching import Watched, check_choice, check_count, check_number, curves_of, joined, told
+from critpath.selection.ranking import check_sparsity
+from critpath.selection.searching import Watched, curves_of, told
 
 PLACES = ("activations", "convolutions")
 BINARISATIONS = ("topk", "threshold")
@@ -151,7 +143,8 @@ def dgr(
     clamp
         Gates are kept in [0, clamp] after every step.
     binarise
-        ``"topk"``: exactly as many as asked for, of the largest gates (fewer only where other gates are 0).
+        ``"topk"``: exactly as many as asked for, of the largest gates (fewer only where other gates are 0); of channels
+        as many whole ones as fit. Where gates are tied at the cut, their place decides, and ``search.stopped`` says so.
         ``"threshold"``: gates above the percentile of the sparsity, as in the released code; gates tied with it are
         dropped, so that the pathway may be far smaller.
     retries
@@ -168,10 +161,13 @@ def dgr(
     subject = response if plan.at == "activations" else _of_convolutions(response)
     best, steps = _train(subject, plan, objective(subject, plan.loss))
     gates = spread(subject.space, best.gates)
-    pathway = select(gates, sparsity) if plan.binarise == "topk" else _above_percentile(gates, sparsity)
+    cut_off = plan.binarise == "threshold"
+    pathway = above_percentile(gates, sparsity) if cut_off else largest(gates, best.gates, sparsity, plan.granularity)
     keeps = subject.keeps_class(subject.pruned(pathway, graph=False))
-    stopped = _stopped(best, pathway, keeps is not None)
-    return told(replace(pathway, search=Search("dgr", curves_of(steps), stopped, keeps, gates)))
+    ties = [0] * pathway.batch if cut_off else tied_at_cut(gates, pathway)
+    lost = [keeps is not None and not kept for kept in best.keeps.tolist()]
+    search = Search("dgr", curves_of(steps), stopped(pathway, ties, lost), keeps, gates)
+    return told(replace(pathway, search=search))
 
 
 def plan_of(preset: str | None, given: Mapping[str, Any]) -> Plan:
@@ -276,25 +272,6 @@ def _watched(
         **({} if keeps is None else {"keeps_class": keeps.to(total.dtype)}),
     }
     return {name: torch.where(pending, numbers, nan) for name, numbers in seen.items()}
-
-
-def _above_percentile(gates: NeuronValues, sparsity: float) -> Pathway:
-    """Gates above the percentile (linearly interpolated, float64) of all gates of the sample; ties are dropped."""
-    flat = joined(gates, gates.tensors[0]).double().cpu().numpy()
-    threshold = torch.from_numpy(np.quantile(flat, sparsity, axis=1))
-    return Pathway(gates.map(lambda gate: gate.double() > per_row(threshold.to(gate.device), gate)), sparsity)
-
-
-def _stopped(best: _Best, pathway: Pathway, classes: bool) -> tuple[str, ...]:
-    asked = kept_count(pathway.space.neurons, pathway.requested or 0)
-    pairs = zip(best.keeps.tolist(), pathway.size.tolist(), strict=True)
-    return tuple("; ".join(_reasons(keeps or not classes, size, asked)) for keeps, size in pairs)
-
-
-def _reasons(keeps: bool, size: int, asked: int) -> list[str]:
-    lost = "found no gates that keep the class, so the best of those that lose it are used: lower gamma or lr"
-    missed = f"keeps {size:,} neurons, not the {asked:,} asked for, as other gates are 0 or tied: take fewer iterations"
-    return [lost] * (not keeps) + [missed] * (abs(size - asked) > 1)
 
 
 NAMES = tuple(field.name for field in fields(Plan))

@@ -1,4 +1,4 @@
-"""Gates: one factor per neuron or channel that multiplies the activation, and how they are moved."""
+"""Gates: one factor per neuron or channel that multiplies the activation."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from torch import Tensor
 from critpath.errors import MismatchError, OptionError
 from critpath.network import Rule
 from critpath.neurons import NeuronSpace, NeuronValues, Site
-from critpath.selection.searching import check_number
+from critpath.options import check_number
 
 GRANULARITIES = ("neuron", "channel")
-OPTIMISERS = ("sgd", "adam")
-
-Step = Callable[[Sequence[Tensor]], None]
-"""Moves the gates, in place, given their gradients."""
 
 
 def gated(space: NeuronSpace, gates: Sequence[Tensor]) -> Rule:
@@ -98,36 +94,3 @@ def per_sample(function: Callable[[Tensor], Tensor], gates: Sequence[Tensor]) ->
 def per_row(numbers: Tensor, like: Tensor) -> Tensor:
     """One number a sample, [batch], shaped to broadcast over [batch, ...]."""
     return numbers.reshape(-1, *[1] * (like.dim() - 1))
-
-
-def sgd(gates: Sequence[Tensor], lr: float, momentum: float) -> Step:
-    """v ← momentum v + g; λ ← λ - lr v."""
-    velocity = [torch.zeros_like(gate) for gate in gates]
-
-    def step(gradients: Sequence[Tensor]) -> None:
-        for gate, v, g in zip(gates, velocity, gradients, strict=True):
-            v.mul_(momentum).add_(g)
-            gate.sub_(v, alpha=lr)
-
-    return step
-
-
-def adam(gates: Sequence[Tensor], lr: float, momentum: float = 0.9, second: float = 0.999, tiny: float = 1e-8) -> Step:
-    """Adam (Kingma and Ba 2015), ``momentum`` being its β1."""
-    means, squares = ([torch.zeros_like(gate) for gate in gates] for _ in range(2))
-    count = 0
-
-    def step(gradients: Sequence[Tensor]) -> None:
-        nonlocal count
-        count += 1
-        for gate, m, s, g in zip(gates, means, squares, gradients, strict=True):
-            m.lerp_(g, 1 - momentum)
-            s.lerp_(g * g, 1 - second)
-            gate.sub_(lr / (1 - momentum**count) * m / ((s / (1 - second**count)).sqrt() + tiny))
-
-    return step
-
-
-def descent(optimiser: str, gates: Sequence[Tensor], lr: float, momentum: float) -> Step:
-    """The optimiser of this name, over these gates."""
-    return {"sgd": sgd, "adam": adam}[optimiser](gates, lr, momentum)

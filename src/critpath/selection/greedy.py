@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from critpath.network import gradients_on
-from critpath.neurons import NeuronSpace, wide
+from critpath.neurons import NeuronSpace, parted, wide
+from critpath.options import check_choice, check_number
 from critpath.pathway import Pathway, Search
 from critpath.response import Response
 from critpath.selection.family import FINDERS
 from critpath.selection.ranking import check_sparsity, kept_count
-from critpath.selection.searching import Watched, check_choice, check_number, curves_of, joined, parted, smallest, told
+from critpath.selection.searching import Watched, curves_of, joined, smallest, told
 
 STEP = 0.01
 """Share of all neurons pruned in a round by default."""

@@ -10,25 +10,17 @@ import torch
 from torch import Tensor
 
 from critpath.contributions import neuron_scores
+from critpath.descent import adam, sgd
 from critpath.network import gradients_on
-from critpath.neurons import wide
+from critpath.neurons import parted, wide
+from critpath.options import check_choice, check_count, check_number
 from critpath.pathway import Pathway, Search
 from critpath.response import Response
 from critpath.selection.family import FINDERS
-from critpath.selection.gates import adam, gated, sgd
+from critpath.selection.gates import gated
 from critpath.selection.objective import Objective, objective
 from critpath.selection.ranking import check_sparsity, kept_count, select
-from critpath.selection.searching import (
-    Watched,
-    check_choice,
-    check_count,
-    check_number,
-    curves_of,
-    joined,
-    parted,
-    smallest,
-    told,
-)
+from critpath.selection.searching import Watched, curves_of, joined, smallest, told
 
 STEPS = 40
 """Steps of the straight-through scheme by default."""

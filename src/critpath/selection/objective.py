@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from critpath.errors import OptionError
 from critpath.neurons import wide
+from critpath.options import check_choice
 from critpath.response import Response
-from critpath.selection.searching import check_choice
 from critpath.targets import Logit, Margin, Probability, class_scores
 
 Objective = Callable[[Response], Tensor]

@@ -5,14 +5,24 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from math import isfinite
 
 import torch
 from torch import Tensor
 
-from critpath.errors import OptionError
-from critpath.neurons import NeuronSpace, NeuronValues, rows
+from critpath.neurons import NeuronValues
+from critpath.options import check_choice, check_count, check_number
 from critpath.pathway import Pathway, SearchWarning
+
+__all__ = [
+    "Watched",
+    "check_choice",
+    "check_count",
+    "check_number",
+    "curves_of",
+    "joined",
+    "smallest",
+    "told",
+]
 
 INSIDE = ("critpath", "contextlib")
 """Whose frames are not the user's: this package's, and those of its decorators."""
@@ -23,14 +33,7 @@ Watched = Mapping[str, Tensor]
 
 def joined(values: NeuronValues, like: Tensor) -> Tensor:
     """[batch, neurons] in site order, on the device of ``like`` (sites of one model may lie on several)."""
-    return torch.cat([rows(tensor).to(like.device) for tensor in values.tensors], dim=1)
-
-
-def parted(space: NeuronSpace, flat: Tensor) -> NeuronValues:
-    """Flat values [batch, neurons] as [batch, *shape] per site."""
-    parts = torch.split(flat, [site.neurons for site in space], dim=1)
-    shaped = (part.reshape(len(flat), *site.shape) for site, part in zip(space, parts, strict=True))
-    return NeuronValues(space, tuple(shaped))
+    return values.flatten(like.device)
 
 
 def smallest(values: Tensor, candidates: Tensor, count: int) -> Tensor:
@@ -66,23 +69,3 @@ def _callers_level() -> int:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in INSIDE:
         frame, level = frame.f_back, level + 1
     return level
-
-
-def check_number(name: str, value: object, low: float, high: float, *, above: bool = False) -> None:
-    """Raises OptionError unless the option is a finite number in [low, high], or in (low, high] with ``above``."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    if not fits or not low <= value <= high or (above and value == low):  # type: ignore[operator]
-        start = f"above {low:g}" if above else f"at least {low:g}"
-        raise OptionError(f"{name} is {value!r}; it is a number, {start}" + (f" and at most {high:g}" * isfinite(high)))
-
-
-def check_count(name: str, value: object, low: int) -> None:
-    """Raises OptionError unless the option is a whole number, at least ``low``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise OptionError(f"{name} is {value!r}; it is a whole number, at least {low}")
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Raises OptionError unless the option is one of the choices."""
-    if value not in choices:
-        raise OptionError(f"{name} is {value!r}; it is one of {', '.join(choices)}")

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from critpath.analysis.linearity.geometry import Geometry, Scale, geometry, moved
 from critpath.analysis.linearity.result import Decider, LinearRadius
-from critpath.errors import MismatchError, OptionError
+from critpath.errors import MismatchError
 from critpath.network import Boundaries, ModelInput, Network, map_tensors
+from critpath.options import check_count, check_number, check_type
 from critpath.pathway import Pathway
 from critpath.response import Response, respond
 from critpath.targets import TargetLike
@@ -43,16 +44,24 @@ class LinearityCheck:
 
     @property
     def holds(self) -> Tensor:
-        """Whether all is as the radius says: booleans [batch]; False also where it cannot be resolved."""
+        """Whether all is as the radius says: booleans [batch]; False also where it cannot be resolved.
+
+        A boundary at the same distance may flip outside in place of the deciding one. Where ties are left out, the
+        gradient may change with them.
+        """
         inside = (self.flips_inside == 0) & (self.gradient_error <= self.tolerance)
-        return inside & (self.linear_error <= self.tolerance) & self.decider_flips & self.resolved
+        outside = self.decider_flips | (self.others_flip > 0)
+        return inside & (self.linear_error <= self.tolerance) & outside & self.resolved
 
     def __str__(self) -> str:
         return "\n".join(self._line(i) for i in range(len(self.holds)))
 
     def _line(self, i: int) -> str:
         if not self.resolved[i]:
-            return f"sample {i}: the ball is smaller than what the input's precision resolves; run it in float64"
+            return (
+                f"sample {i}: the ball is smaller than the input's precision resolves: run it in float64, or where "
+                "the radius is 0, as the input lies on a boundary, leave those out (linear_radius(..., ties=False))"
+            )
         return (
             f"sample {i}: {'holds' if self.holds[i] else 'HOLDS NOT'}; inside, {int(self.flips_inside[i])} flips at "
             f"{self.points} points, gradient within {float(self.gradient_error[i]):.1g}, linear within "
@@ -79,7 +88,7 @@ def check_linear(
     by default the square root of the input's rounding unit. Three forward passes and a backward one for each point.
     Raises MismatchError where the radius is of another batch, or of the network where a pathway is given.
     """
-    _check(radius, pathway, directions)
+    _check(radius, pathway, directions, seed, tolerance)
     place = geometry(net, x, pathway, target, scale, radius.counts_pools, radius.counts_ties)
     if len(radius.radius) != place.batch:
         raise MismatchError(f"a radius of {len(radius.radius)} samples, an input of {place.batch}")
@@ -161,9 +170,12 @@ def _by_decider(place: Geometry, there: Boundaries, decider: Decider, sample: in
     return int(item.crossed_by(other, margin, sample).sum())
 
 
-def _check(radius: LinearRadius, pathway: Pathway | None, directions: int) -> None:
+def _check(radius: LinearRadius, pathway: Pathway | None, directions: int, seed: int, tolerance: float | None) -> None:
+    check_type("radius", radius, LinearRadius, "linear_radius(net, x) gives one")
+    check_count("directions", directions, 0)
+    check_count("seed", seed, 0)
+    if tolerance is not None:
+        check_number("tolerance", tolerance, 0)
     if radius.frozen != (pathway is not None):
         of = "a pathway's frozen network" if radius.frozen else "the network"
         raise MismatchError(f"the radius is that of {of}; give the pathway that it was computed with, and no other")
-    if not isinstance(directions, int) or isinstance(directions, bool) or directions < 0:
-        raise OptionError(f"directions is {directions!r}; it is a whole number, 0 or more")

@@ -20,8 +20,8 @@ RANKED = 4096
 class Nearest:
     """For each sample the nearest boundary's number (-1 for none) and distance, and all distances, exact or estimated.
 
-    ``missed`` [batch] bounds the chance that a nearer one was missed; ``gradients`` were taken of each sample. ``ties``
-    [batch] are boundaries at distance 0.
+    ``missed`` [batch] bounds the chance that a nearer one was missed. ``gradients`` is the number of backward passes,
+    each for all samples: as many as the sample took that took most. ``ties`` [batch] are boundaries at distance 0.
     """
 
     number: Tensor
@@ -99,17 +99,18 @@ def confirmed(
 ) -> Nearest:
     """Exact distances of candidates, nearest estimate first, until a nearer one is unlikely enough to be left.
 
-    The chance that a margin whose estimated distance is d̂ is nearer than d is at most
-    P(chi²_K < K (d / d̂)²); over those not taken they are added up. Ends after ``limit`` gradients at the latest.
+    The chance that a margin whose estimated distance is d̂ is nearer than d is at most P(chi²_K < K (d / d̂)²); over
+    those not taken they are added up. Each sample ends by itself, after ``limit`` gradients at the latest.
     """
     values, order = _ranked(distances)
     best = torch.full((place.batch,), torch.inf, dtype=torch.float64, device=values.device)
     number = torch.full_like(best, -1, dtype=torch.long)
     missed, rest = torch.ones_like(best), sum(d.shape[1] for d in distances) - values.shape[1]
-    for taken in range(min(limit, values.shape[1]) + 1):
-        missed = _missed(best, values[:, taken:], values[:, -1], rest, directions)
-        open_ = torch.nonzero((missed > 1 - confidence) & (taken < limit))[:, 0]
-        if taken == values.shape[1] or len(open_) == 0:
+    open_, most = torch.arange(place.batch, device=values.device), min(limit, values.shape[1])
+    for taken in range(most + 1):
+        missed[open_] = _missed(best[open_], values[open_, taken:], values[open_, -1], rest, directions)
+        open_ = open_[missed[open_] > 1 - confidence]
+        if taken == most or len(open_) == 0:
             break
         exact = _exact(place, order[open_, taken], open_)
         nearer = exact < best[open_]

@@ -11,6 +11,7 @@ from torch import Tensor
 from critpath.errors import MismatchError, OptionError
 from critpath.network import Boundaries, Boundary, ModelInput, Network, Rule, map_tensors, tensors_of
 from critpath.neurons import NeuronValues, rows, wide
+from critpath.options import check_type, shown
 from critpath.pathway import Pathway
 from critpath.response import keeping, respond
 from critpath.targets import TargetLike
@@ -41,6 +42,13 @@ class Geometry:
         """Boundaries that count for any sample."""
         pairs = zip(self.found.items, self.counted, strict=True)
         return sum(item.size if keep is None else int(keep.any(0).sum()) for item, keep in pairs)
+
+    @property
+    def most(self) -> int:
+        """Boundaries that count for the sample that has most."""
+        pairs = zip(self.found.items, self.counted, strict=True)
+        counts = [torch.tensor([item.size]) if keep is None else keep.sum(1).cpu() for item, keep in pairs]
+        return int(sum(counts, torch.zeros(1, dtype=torch.long)).max())
 
     def norms(self, gradients: Sequence[Tensor], leading: int = 1) -> Tensor:
         """Norms of gradients [..., *sample.shape] in the measured units, over all but the leading dimensions."""
@@ -93,6 +101,8 @@ def geometry(
     ties: bool = True,
 ) -> Geometry:
     """The boundaries of the network, or of the pathway's frozen network. Raises what ``linear_radius`` raises."""
+    if pathway is not None:
+        check_type("pathway", pathway, Pathway)
     values = None if pathway is None and target is None else respond(net, x, target, graph=False).run.values()
     rule = None if pathway is None or values is None else keeping(_fitted(pathway, values), values)
     found = net.boundaries(x, rule)
@@ -126,7 +136,7 @@ def _scale(scale: Scale, leaf: Tensor, inputs: int) -> Tensor:
     """Shaped to be broadcast over the input; one factor a channel counts for dimension 1."""
     if scale is None:
         return leaf.new_ones(())
-    factors = torch.as_tensor(scale, dtype=leaf.dtype, device=leaf.device).detach()
+    factors = _factors(scale, leaf)
     if inputs > 1 and factors.dim():
         raise OptionError(f"the input has {inputs} tensors that move; scale is one number for all of them")
     if not bool((torch.isfinite(factors) & (factors > 0)).all()):
@@ -140,6 +150,13 @@ def _scale(scale: Scale, leaf: Tensor, inputs: int) -> Tensor:
             f"scale has shape {list(factors.shape)}; give one number, one for each of the {leaf.shape[1]} channels, "
             f"or a tensor like one sample {list(leaf.shape[1:])}"
         ) from None
+
+
+def _factors(scale: float | Sequence[float] | Tensor, leaf: Tensor) -> Tensor:
+    try:
+        return torch.as_tensor(scale, dtype=leaf.dtype, device=leaf.device).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise OptionError(f"scale is {shown(scale)}; it is a number, several, or a tensor") from None
 
 
 def _counted(item: Boundary, pathway: Pathway | None, pools: bool) -> Tensor | None:

@@ -7,14 +7,16 @@ import torch
 from critpath.analysis.linearity.distances import Nearest, confirmed, estimated, exactly, margins_at
 from critpath.analysis.linearity.geometry import Geometry, Scale, geometry
 from critpath.analysis.linearity.result import Decider, LinearRadius, shares_below
-from critpath.errors import OptionError
 from critpath.memory import limit_of, rows_at_once
 from critpath.network import ModelInput, Network
+from critpath.options import check_choice, check_count, check_number
 from critpath.pathway import Pathway
 from critpath.targets import TargetLike
 
+METHODS = ("auto", "exact", "estimate")
+
 SMALL = 4096
-"""Boundaries up to which every distance is computed exactly, by default."""
+"""Boundaries of one sample up to which every distance is computed exactly, by default."""
 
 LARGE = 2**23
 """Boundaries whose tangents go through a CPU at once without loss."""
@@ -47,8 +49,8 @@ def linear_radius(
     method
         "exact": one gradient for every boundary. "estimate": gradient norms of all boundaries by ``directions``
         forward-mode products with random directions, then exact gradients of the nearest, until the chance that a
-        nearer one was missed is at most 1 - ``confidence``, or ``candidates`` gradients were taken. "auto": exact up
-        to 4096 boundaries.
+        nearer one was missed is at most 1 - ``confidence``, or ``candidates`` gradients were taken. "auto": exact
+        where no sample has more than 4096 boundaries.
     ties
         Whether boundaries count on which the input lies exactly: then the radius is 0. Equal neighbours in a flat part
         of a picture make ties in max pooling; ``LinearRadius.ties`` says how many were found.
@@ -64,9 +66,9 @@ def linear_radius(
         Where the network is not piecewise linear, naming what bends it.
     InputError, MismatchError, OptionError, TargetError
     """
-    _check(method, directions, confidence, candidates)
+    _check(method, directions, confidence, candidates, seed)
     place = geometry(net, x, pathway, target, scale, pools, ties)
-    exact = method == "exact" or (method == "auto" and place.to_take <= SMALL)
+    exact = method == "exact" or (method == "auto" and place.most <= SMALL)
     if exact:
         found = exactly(place, _units(net, x, memory))
     else:
@@ -128,11 +130,9 @@ def _units(net: Network, x: ModelInput, memory: str | int | None) -> int:
     return max(1, min(256, limit_of(memory, device) // (4 * net.footprint(x))))
 
 
-def _check(method: str, directions: int, confidence: float, candidates: int) -> None:
-    if method not in ("auto", "exact", "estimate"):
-        raise OptionError(f"method is {method!r}; it is 'auto', 'exact' or 'estimate'")
-    for name, value in ("directions", directions), ("candidates", candidates):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise OptionError(f"{name} is {value!r}; it is a whole number, 1 at least")
-    if not 0 < confidence < 1:
-        raise OptionError(f"confidence is {confidence!r}; it lies between 0 and 1, 0.99 for instance")
+def _check(method: str, directions: int, confidence: float, candidates: int, seed: int) -> None:
+    check_choice("method", method, METHODS)
+    check_count("directions", directions, 1)
+    check_count("candidates", candidates, 1)
+    check_count("seed", seed, 0)
+    check_number("confidence", confidence, 0, 1, above=True, below=True)

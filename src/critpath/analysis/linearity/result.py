@@ -45,10 +45,10 @@ class LinearRadius:
 
     That nothing is nearer is proved where ``method`` is "exact"; where it is "estimate" it holds but for a chance of
     ``missed`` [batch], at most 1 - ``confidence`` unless the limit of candidates was reached. ``products``
-    forward-mode passes and ``gradients`` backward passes were spent. ``resolution`` [batch]: rounding the input moves
-    it about so far; a smaller ball cannot be walked in its precision. ``frozen``: the pattern is that of the
-    pathway's frozen network, all other neurons constant. ``counts_pools``, ``counts_ties``: whether max pooling counts,
-    and boundaries on which the input lies.
+    forward-mode passes and ``gradients`` backward passes of the batch were spent; of the estimate, as many as the
+    sample took that took most. ``resolution`` [batch]: rounding the input moves it about so far; a smaller ball cannot
+    be walked in its precision. ``frozen``: the pattern is that of the pathway's frozen network, all other neurons
+    constant. ``counts_pools``, ``counts_ties``: whether max pooling counts, and boundaries on which the input lies.
     """
 
     radius: Tensor
@@ -85,12 +85,13 @@ class LinearRadius:
     def _how(self) -> str:
         if self.method == "exact":
             return f"exact ({self.gradients} gradients)"
-        return f"from {self.products} random directions and {self.gradients} exact gradients each"
+        return f"from {self.products} random directions and up to {self.gradients} exact gradients each"
 
     def _line(self, i: int) -> str:
         if self.deciders[i] is None:
             return f"sample {i}: infinite, nothing can flip"
-        notes = "" if self.method == "exact" else f"; a nearer one was missed with chance < {float(self.missed[i]):.1g}"
+        chance = max(float(self.missed[i]), 1e-12)
+        notes = "" if self.method == "exact" else f"; a nearer one was missed with chance < {chance:.1g}"
         notes += f"; the input lies on {int(self.ties[i]):,} boundaries exactly" if self.ties[i] else ""
         notes += "" if self.complete[i] else " (the limit of candidates was reached)"
         notes += "" if self.resolved[i] else f"; below what the precision resolves ({float(self.resolution[i]):.1g})"

@@ -12,9 +12,10 @@ from torch import Tensor
 from critpath.analysis.linearity.radius import linear_radius
 from critpath.analysis.linearity.result import LinearRadius
 from critpath.contributions import CONTRIBUTIONS, neuron_scores
-from critpath.errors import InputError, OptionError
+from critpath.errors import InputError
 from critpath.network import ModelInput, Network, Rule, map_tensors, tensors_of
 from critpath.neurons import rows
+from critpath.options import check_count, check_number, check_several
 from critpath.pathway import Pathway
 from critpath.response import Response, keeping, respond
 from critpath.selection import check_finder, check_sparsity, find_in_response, select
@@ -73,7 +74,8 @@ def gradient_stability(
     ``method`` and ``options`` find the pathways. Every level uses the same ``samples`` draws, scaled. Costs, for each
     draw and level, a forward and a backward pass of the network and of each pathway.
     """
-    _check(sparsities, levels, samples)
+    _check_sparsities(sparsities)
+    _check_noise(levels, samples, seed)
     response = respond(net, x, target)
     values = response.run.values()
     rules = [None, *(keeping(p, values) for p in _pathways(response, method, sparsities, options))]
@@ -96,7 +98,7 @@ def radius_over_sparsity(
 
     All others are options of ``linear_radius``.
     """
-    _check(sparsities, (), 1)
+    _check_sparsities(sparsities)
     pathways = _pathways(respond(net, x, target), method, sparsities, finder or {})
     found = tuple(linear_radius(net, x, target, pathway, **options) for pathway in pathways)
     return RadiusOverSparsity(tuple(sparsities), linear_radius(net, x, target, **options), found)
@@ -104,9 +106,9 @@ def radius_over_sparsity(
 
 def _pathways(response: Response, method: str, sparsities: Sequence[float], options: dict[str, Any]) -> list[Pathway]:
     check_finder(method, options)
-    if method not in CONTRIBUTIONS.names():
+    if method not in CONTRIBUTIONS.names() or options.get("connected"):
         return [find_in_response(response, method, sparsity, **options) for sparsity in sparsities]
-    scores = neuron_scores(response, method, **{k: v for k, v in options.items() if k != "scope"})
+    scores = neuron_scores(response, method, **{k: v for k, v in options.items() if k not in ("scope", "connected")})
     return [select(scores, sparsity, options.get("scope", "network")) for sparsity in sparsities]
 
 
@@ -152,12 +154,15 @@ def _noisy(x: ModelInput, draw: ModelInput, level: float) -> ModelInput:
     return map_tensors(x, noisy)
 
 
-def _check(sparsities: Sequence[float], levels: Sequence[float], samples: int) -> None:
+def _check_sparsities(sparsities: Sequence[float]) -> None:
+    check_several("sparsities", sparsities)
     for sparsity in sparsities:
         check_sparsity(sparsity)
-    if not sparsities:
-        raise OptionError("sparsities is empty; give one at least, 0.9 for instance")
-    if any(not level >= 0 for level in levels):
-        raise OptionError(f"levels are {list(levels)}; they are standard deviations of noise, 0 or more")
-    if samples < 1:
-        raise OptionError(f"samples is {samples}; it is a whole number, 1 at least")
+
+
+def _check_noise(levels: Sequence[float], samples: int, seed: int) -> None:
+    check_several("levels", levels)
+    for level in levels:
+        check_number("a level of noise", level, 0)
+    check_count("samples", samples, 1)
+    check_count("seed", seed, 0)
