@@ -75,6 +75,31 @@ def radius(quick: bool) -> Row:
     return {"costs": rows, "errors": errors}
 
 
+def first_site(quick: bool) -> list[Row]:
+    """The nearest boundary of the first site, estimated and exact: its gradients are the filters."""
+    from pathways.radius import first_site
+
+    import critpath as cp
+
+    rows = []
+    for name in ("squeezenet1_1",) if quick else ("squeezenet1_1", "resnet50", "vgg16"):
+        model, x = _subject(name)
+        weight, convolution = _first_filters(model, name)
+        rows.append(first_site(cp.Network(model), x, weight, name, **convolution))
+    return rows
+
+
+def _first_filters(model: Any, name: str) -> tuple[Any, Row]:
+    """Those of the first convolution, a batch norm after it folded in, with its stride and padding."""
+    convolution = model.conv1 if name == "resnet50" else model.features[0]
+    weight = convolution.weight.detach().double()
+    if name == "resnet50":
+        norm = model.bn1
+        scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
+        weight = weight * scale.view(-1, 1, 1, 1)
+    return weight, {"stride": convolution.stride, "padding": convolution.padding}
+
+
 def decoding(quick: bool) -> list[Row]:
     """Steps of decoding on SqueezeNet."""
     from pathways.decoding import decoding
@@ -83,7 +108,12 @@ def decoding(quick: bool) -> list[Row]:
     return decoding(loaded, x, pictures=(1,) if quick else (1, 4))
 
 
-SECTIONS: dict[str, Callable[[bool], Any]] = {"finders": finders, "radius": radius, "decoding": decoding}
+SECTIONS: dict[str, Callable[[bool], Any]] = {
+    "finders": finders,
+    "radius": radius,
+    "first_site": first_site,
+    "decoding": decoding,
+}
 
 
 def _subject(name: str) -> tuple[Any, Any]:

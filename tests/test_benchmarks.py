@@ -21,6 +21,11 @@ def test_the_docs_show_the_kept_results_of_contributions() -> None:
     assert _program("contributions/tables").markdown(results).strip() in page
 
 
+def test_the_docs_show_the_kept_results_of_pathways() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "pathways-cpu.json").read_text())
+    assert _program("pathways/tables").markdown(results).strip() in (ROOT / "docs" / "pathways.md").read_text()
+
+
 def _program(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name.replace("/", "_"), ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None

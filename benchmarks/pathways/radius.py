@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 import critpath as cp
 from critpath.analysis.linearity import linear_radius
-from critpath.analysis.linearity.distances import estimated
+from critpath.analysis.linearity.distances import confirmed, estimated
 from critpath.analysis.linearity.geometry import geometry
 from critpath.pathway import Pathway
 
@@ -71,6 +72,23 @@ def sampled_errors(net: cp.Network, x: Tensor, each: int = 8, directions: int = 
         "mean": float(errors.mean()),
         "largest": float(errors.abs().max()),
         "nearest exact": float(exact.min()),
+    }
+
+
+def first_site(net: cp.Network, x: Tensor, weight: Tensor, name: str, **convolution: Any) -> Row:
+    """The nearest boundary of the first site alone: as the estimate finds it, and exact over all its neurons."""
+    whole = geometry(net, x, ties=False)
+    place = replace(whole, found=replace(whole.found, items=whole.found.items[:1]), counted=whole.counted[:1])
+    distances, ties = estimated(place, 64, 2, 0)
+    found = confirmed(place, distances, ties, 64, 0.99, 200)
+    exact = first_site_exact(net, x, weight, **convolution)
+    return {
+        "network": name,
+        "neurons": place.found.size,
+        "estimate": float(found.distance[0]),
+        "exact": exact,
+        "difference": float(found.distance[0]) / exact - 1,
+        "gradients": found.gradients,
     }
 
 

@@ -76,4 +76,17 @@ def _decoding(rows: Sequence[Row]) -> str:
     return _table(head, lines)
 
 
-TABLES = {"finders": _finders, "radius": _radius, "decoding": _decoding}
+def _first_site(rows: Sequence[Row]) -> str:
+    lines = [
+        [
+            row["network"], f"{row['neurons']:,}", f"{row['exact']:.3e}", f"{row['estimate']:.3e}",
+            f"{100 * row['difference']:+.2f} %", str(row["gradients"]),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    head = ["first site alone", "neurons", "exact minimum", "estimated, then exact gradients", "difference",
+            "gradients"]  # fmt: skip
+    return _table(head, lines)
+
+
+TABLES = {"finders": _finders, "radius": _radius, "first_site": _first_site, "decoding": _decoding}

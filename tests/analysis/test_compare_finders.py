@@ -416,3 +416,21 @@ class TestScopes:
     def test_connected_pathways_have_no_ranking(self, net: cp.Network) -> None:
         (found,) = pathways_at(respond(net, images(2)), "taylor", [0.5], connected=True)
         assert found.ranking is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": "a"}, "seed is 'a'"),
+        ({"options": {"taylor": 3}}, r"options\['taylor'\] is of type int"),
+        ({"finders": "taylor"}, "give a list of names"),
+        ({"finders": 3}, "give a list of names"),
+    ],
+)
+def test_bad_options_are_told(net: cp.Network, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        compare_finders(net, images(2), **{"finders": ["taylor"], **options})
+
+
+def test_one_sparsity_may_be_a_number(net: cp.Network) -> None:
+    assert compare_finders(net, images(2), ["taylor"], 0.5, ablations=()).sparsities == (0.5,)

@@ -28,6 +28,7 @@ from critpath.analysis.sizes import Ranked, at_equal_size
 from critpath.errors import CritpathError, InputError, MismatchError, OptionError
 from critpath.network import ModelInput, Network, map_tensors
 from critpath.neurons import NeuronValues
+from critpath.options import check_count, check_type
 from critpath.pathway import Pathway
 from critpath.registry import check_known
 from critpath.response import Response, respond
@@ -130,9 +131,11 @@ def _plan(
 ) -> Plan:
     """What was asked for, checked before anything runs."""
     named = _named(finders)
+    check_count("seed", seed, 0)
     sparsities = (sparsities,) if isinstance(sparsities, int | float) else tuple(sparsities)
-    for label in options:
+    for label, own in options.items():
         check_known("finder in this comparison", label, tuple(named))
+        check_type(f"options[{label!r}]", own, Mapping, "the finder's options, {'step': 0.05} for instance")
     for sparsity in sparsities:
         check_sparsity(sparsity)
     for ablation in ablations:
@@ -147,8 +150,8 @@ def _plan(
 
 
 def _named(finders: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    if isinstance(finders, str):
-        raise OptionError(f"the finders are the string {finders!r}; give a list of names, [{finders!r}]")
+    if isinstance(finders, str) or not isinstance(finders, Sequence | Mapping):
+        raise OptionError(f"the finders are {finders!r}; give a list of names, ['taylor'] for one")
     named = dict(finders) if isinstance(finders, Mapping) else {name: name for name in finders}
     if not named:
         raise OptionError("there is no finder to compare; give the names of some, see finder_names()")

@@ -62,7 +62,7 @@ def compare_pathways(
     sparsity: float = 0.9,
     target: TargetLike = None,
     *,
-    sparsities: Iterable[float] = (),
+    sparsities: Iterable[float] | float = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
     ablations: Sequence[str] = ("zero",),
     sizes: Sequence[float] | None = None,
@@ -140,7 +140,7 @@ def compare_pathways(
 def check_pathways(
     finders: Sequence[str] | Mapping[str, str],
     sparsity: float = 0.9,
-    sparsities: Iterable[float] = (),
+    sparsities: Iterable[float] | float = (),
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     sizes: Sequence[float] | None = None,

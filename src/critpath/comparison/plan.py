@@ -43,7 +43,7 @@ class Plan:
 def plan_of(
     finders: Sequence[str] | Mapping[str, str],
     sparsity: float,
-    sparsities: Iterable[float] = (),
+    sparsities: Iterable[float] | float = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
     sizes: Sequence[float] | None = None,
     seed: int = 0,
@@ -61,7 +61,8 @@ def plan_of(
             raise OptionError(
                 f"there are options for {label!r}, which is not compared; the finders are {', '.join(named)}"
             )
-    levels = tuple(sorted({sparsity, *sparsities}))
+    more = (sparsities,) if isinstance(sparsities, int | float) else tuple(sparsities)
+    levels = tuple(sorted({sparsity, *more}))
     for level in levels:
         check_sparsity(level)
     return Plan(named, given, sparsity, levels, _sizes(sizes, levels), seed)

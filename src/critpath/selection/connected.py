@@ -12,6 +12,7 @@ from torch import Tensor
 from critpath.errors import ForwardError, MismatchError
 from critpath.network import Rule, batch_size, dual, gradients_on, tensors_of
 from critpath.neurons import NeuronValues, rows, wide
+from critpath.options import check_type
 from critpath.pathway import Pathway, Search
 from critpath.response import Response, keeping
 from critpath.selection.ranking import select, select_each
@@ -55,6 +56,8 @@ def connected_part(response: Response, pathway: Pathway, *, seed: int = 0) -> Pa
 
 def _fitted(response: Response, pathway: Pathway) -> NeuronValues:
     """The pathway's booleans for every sample of the response, where its activations are."""
+    check_type("the response", response, Response, "cp.respond(net, x) gives one")
+    check_type("the pathway", pathway, Pathway)
     if difference := response.space.difference(pathway.space):
         raise MismatchError(f"the pathway belongs to another network or input shape: {difference}")
     if pathway.batch not in (1, response.run.batch):
