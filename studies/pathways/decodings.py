@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from studies.pathways.plan import RANKED, SEARCHED, photographs
+from studies.pathways.plan import RANKED, SEARCHED
 from studies.pathways.run import WORK, Bench
 
 import critpath as cp
@@ -21,7 +20,6 @@ from critpath.errors import NumericalError
 from critpath.pathway import SearchWarning
 from critpath.response import Response, respond
 from critpath.targets import class_scores
-from critpath.zoo import read_image
 
 SPARSITY = 0.9
 STEPS = 256
@@ -37,7 +35,6 @@ def decoded(bench: Bench, number: int) -> dict[str, Any]:
     top = {name: _top_channel(response, one) for name, one in found.items()}
     folder = WORK / bench.subject.name / "pictures" / f"{number:04d}"
     folder.mkdir(parents=True, exist_ok=True)
-    _photograph(bench, number).save(folder / "photograph.png")
     seen = {preset: _paths(bench, response, paths, preset, folder) for preset in PRESETS}
     return {
         "seen": seen,
@@ -105,8 +102,3 @@ def _tops(bench: Bench, channels: Sequence[int], folder: Path) -> dict[str, Any]
             made = decode(bench.net, None, cp.Channel(site, channel), normalise=bench.loaded.preprocess, steps=STEPS)
             made.save(folder / f"channel-{channel}.png")
     return {"site": site, "channels": list(channels)}
-
-
-def _photograph(bench: Bench, number: int) -> Image.Image:
-    assert bench.loaded.preprocess is not None
-    return bench.loaded.preprocess.view(read_image(photographs()[number]))

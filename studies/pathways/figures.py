@@ -51,11 +51,16 @@ def _save(figure: Any, name: str) -> None:
         figure.savefig(IMAGES / name, metadata={"Date": None})
 
 
-def _panels(count: int, width: float = 4.0, height: float = 3.3) -> tuple[Any, Sequence[Any]]:
+def _panels(count: int, width: float = 4.6, height: float = 3.3) -> tuple[Any, Sequence[Any]]:
+    """Two panels a row; those that are left over are not drawn."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * count, height), layout="constrained")
-    return figure, figure.subplots(1, count, squeeze=False)[0]
+    rows, columns = -(-count // 2), min(count, 2)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in panels[count:]:
+        spare.set_axis_off()
+    return figure, panels[:count]
 
 
 def _dead(results: Mapping[str, Row]) -> Any:
@@ -88,7 +93,7 @@ def _bars(axes: Any, places: Sequence[float], values: Sequence[Row], label: str,
 
 def _jaccard(results: Mapping[str, Row]) -> Any:
     """Figure 2a: overlap over the whole network at 90 %, at equal realised size."""
-    figure, panels = _panels(len(results), 4.4, 4.0)
+    figure, panels = _panels(len(results), 4.8, 4.3)
     for axes, (name, row) in zip(panels, results.items(), strict=True):
         part = row["searched"]
         finders, pairs = part["finders"], at(part, 0.9)["jaccard"]
@@ -138,6 +143,7 @@ def _faithful(results: Mapping[str, Row]) -> Any:
             axes.plot(sizes, [100 * v for v in kinds["zero"]["kept"]], "o-", color=COLOURS[finder],
                       label=LABELS[finder], markersize=3, linewidth=1.5)  # fmt: skip
         axes.set_xscale("log")
+        axes.set_ylim(-20, 160)
         axes.set_title(f"{name}, n = {part['images']}", fontsize=10)
         axes.set_xlabel("neurons kept, %")
         axes.set_ylabel("response kept, %")

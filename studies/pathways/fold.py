@@ -80,7 +80,10 @@ def _at(images: Sequence[Row], finders: Sequence[str], number: int) -> Row:
         "kept": {f: mean_of(row["kept"][i][0] for row in rows if "kept" in row) for i, f in enumerate(finders)},
         "jaccard": {
             f"{finders[i]} {finders[j]}": {
-                **mean_of(row["jaccard"][i][j][0] for row in rows),
+                **mean_of(
+                    _independent(image, row["jaccard"][i][j][0], (finders[i], finders[j]))
+                    for image, row in zip(images, rows, strict=True)
+                ),
                 "chance": mean_of(row["chance"][i][j][0] for row in rows)["mean"],
                 "size": mean_of(row["compared"][i][j][0] for row in rows)["mean"],
             }
@@ -92,6 +95,11 @@ def _at(images: Sequence[Row], finders: Sequence[str], number: int) -> Row:
             if f != AGAINST and AGAINST in finders
         },
     }
+
+
+def _independent(image: Row, jaccard: float | None, pair: tuple[str, str]) -> float | None:
+    """None where the random path and uniform gates were drawn as one: they are, in runs that do not say otherwise."""
+    return None if pair == ("random", "dgr_random") and not image.get("separate_draws") else jaccard
 
 
 def _curves(curves: Sequence[Row]) -> Row:

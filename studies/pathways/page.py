@@ -11,7 +11,7 @@ from studies.pathways.figures import LABELS, draw
 from studies.pathways.fold import RESULTS
 from studies.pathways.pictures import sheets
 from studies.pathways.plan import SUBJECTS, subject
-from studies.pathways.verdicts import at, percent, verdicts
+from studies.pathways.verdicts import Verdict, at, percent, verdicts
 
 from critpath.files import write_whole
 
@@ -80,8 +80,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _verdicts(results: Mapping[str, Row]) -> str:
-    rows = [[v.claim, v.published, v.measured, f"**{v.verdict}**", v.why] for v in verdicts(results)]
-    return _table(["claim", "published", "measured", "verdict", "why"], rows)
+    """All at a glance, then each with its numbers."""
+    found = verdicts(results)
+    glance = _table(["claim", "verdict"], [[v.claim, f"**{v.verdict}**"] for v in found])
+    return "\n".join([glance, *(_verdict(number, v) for number, v in enumerate(found, start=1))])
+
+
+def _verdict(number: int, verdict: Verdict) -> str:
+    measured = "\n".join(f"- {line}" for line in verdict.measured.split("<br>"))
+    head = f"### {number}. {verdict.claim}: {verdict.verdict}\n\nPublished: {verdict.published}. Measured:\n\n"
+    return f"{head}{measured}\n\n{verdict.why}\n"
 
 
 def _networks(results: Mapping[str, Row]) -> str:
@@ -105,13 +113,15 @@ FIGURES = (
         "study-pathways-jaccard.svg",
         "Figure 2a: overlap over the whole network at 90 %",
         "At equal realised size: where a search ended at another size, the other path is cut, or grown, to it. Chance "
-        "is 5.3 % where both keep a tenth of the neurons.",
+        "is 5.3 % where both keep a tenth of the neurons. A field is empty where two paths were not drawn "
+        "independently.",
     ),
     ("study-pathways-layers.svg", "Figure 2b: overlap with NeuronIntGrad, site by site, at 90 %", ""),
     (
         "study-pathways-kept.svg",
         "Beyond the paper: the response kept when only the path acts",
-        "All other neurons are zero, and everything above is recomputed. 0 % is the response without any neuron.",
+        "All other neurons are zero, and everything above is recomputed. 0 % is the response without any neuron; lines "
+        "that leave the frame give more than the whole network (DGR many times as much: the table has the shares).",
     ),
     (
         "study-pathways-linear.svg",
@@ -210,9 +220,9 @@ def _decodings(results: Mapping[str, Row]) -> Iterable[str]:
     images = PAGE.parent / "images"
     for name, row in results.items():
         for number, one in enumerate(row.get("decoded", [])):
-            file = f"study-pathways-decoded-{name}-{number}.png"
+            file = f"study-pathways-decoded-{name}-{number}.jpg"
             if (images / file).is_file():
-                yield f"## Figure 3: decoding, {name}, photograph {number + 1}\n"
+                yield f"## Figure 3: decoding, {name}, {one['photograph']}\n"
                 yield (
                     f"![decoded paths of {name}](images/{file})\n\n"
                     "Top row: pixels without transforms, as in the paper. Middle: Fourier pixels with transforms. Each "

@@ -1,4 +1,4 @@
-"""The decoded pictures of a photograph on one sheet."""
+"""The decoded pictures of a photograph on one sheet; the photograph itself is not part of this project."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ SIDE, GAP, TITLE = 128, 6, 16
 
 
 def sheets(results: Mapping[str, Row]) -> None:
-    """``docs/images/study-pathways-decoded-NETWORK-NUMBER.png`` for every photograph whose pictures are at hand."""
+    """``docs/images/study-pathways-decoded-NETWORK-NUMBER.jpg`` for every photograph whose pictures are at hand."""
     for name, row in results.items():
         for number, one in enumerate(row.get("decoded", [])):
             folder = WORK / name / "pictures" / f"{number:04d}"
             if folder.is_dir():
-                _sheet(one, folder).save(IMAGES / f"study-pathways-decoded-{name}-{number}.png", optimize=True)
+                _sheet(one, folder).save(IMAGES / f"study-pathways-decoded-{name}-{number}.jpg", quality=88)
 
 
 def _sheet(one: Row, folder: Path) -> Image.Image:
     names = list(one["seen"]["paper"])
-    width, height = (len(names) + 1) * (SIDE + GAP), TITLE + 3 * (SIDE + GAP)
+    width, height = len(names) * (SIDE + GAP), TITLE + 3 * (SIDE + GAP)
     sheet = Image.new("RGB", (width, height), "white")
-    _place(sheet, folder / "photograph.png", 0, 0, "photograph")
-    for i, name in enumerate(names, start=1):
+    for i, name in enumerate(names):
         _place(sheet, folder / f"paper-{name}.png", i, 0, LABELS[name])
         _place(sheet, folder / f"today-{name}.png", i, 1)
         if (channel := one["top_channels"].get(name)) is not None:

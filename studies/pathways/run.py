@@ -160,7 +160,7 @@ def _compared(bench: Bench, number: int, names: tuple[str, ...]) -> dict[str, An
             means=bench.means,
             connected=True,
         )
-    return found.to_dict()
+    return {"separate_draws": True, **found.to_dict()}
 
 
 def _radius(radius: Any) -> dict[str, Any]:

@@ -434,3 +434,22 @@ def test_bad_options_are_told(net: cp.Network, options: dict[str, Any], message:
 
 def test_one_sparsity_may_be_a_number(net: cp.Network) -> None:
     assert compare_finders(net, images(2), ["taylor"], 0.5, ablations=()).sparsities == (0.5,)
+
+
+def test_a_layer_that_divides_by_nothing_gives_no_number() -> None:
+    """Without any neuron the norm is 0, and 0 / 0 is not the floor of anything."""
+
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.out = nn.Linear(6, 8), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.first(x).relu()
+            return self.out(h / h.norm(dim=1, keepdim=True))
+
+    net = cp.Network(tiny.seeded(Normed))
+    found = compare_finders(net, tiny.numbers(2, 6), ["taylor"], 0.5)
+    assert found.at[0].kept.isnan().all()
+    assert found.faithfulness["taylor"]["zero"].floor.isnan().all()
+    assert found.at[0].keeps_class.isfinite().all()

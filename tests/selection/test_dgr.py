@@ -17,7 +17,7 @@ from critpath.errors import MismatchError, OptionError
 from critpath.pathway import Search, SearchWarning
 from critpath.selection.binarise import largest
 from critpath.selection.dgr import PRESETS, Plan, convolutions, plan_of
-from critpath.selection.gates import spread
+from critpath.selection.gates import initial, spread
 
 quietly = pytest.mark.filterwarnings("ignore::critpath.pathway.SearchWarning")
 
@@ -213,6 +213,14 @@ class TestOptions:
         assert plan_of(None, {}) == Plan()
         short = dgr(case_of("reused"), preset="khakzar2021", iterations=3, binarise="topk")
         assert len(search_of(short).curves["loss"]) == 4
+
+    def test_uniform_gates_are_not_those_of_the_random_control(self) -> None:
+        case = case_of(ARCHITECTURES[0])
+        net = cp.Network(case.model)
+        gates = initial("uniform", net.run(case.x).values(), "neuron", 0, 1.0)
+        drawn = cp.select(cp.NeuronValues(net.sites(case.x), tuple(gates)), 0.5)
+        control = cp.find_pathway(net, case.x, "random", 0.5, seed=0)
+        assert float(cp.overlap(drawn, control).jaccard.max()) < 0.7
 
     def test_uniform_gates_by_seed(self) -> None:
         case = case_of("attention")

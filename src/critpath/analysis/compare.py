@@ -17,6 +17,7 @@ from critpath.analysis.cuts import pathways_at, stopped_of, takes_seed
 from critpath.analysis.faithfulness import (
     ABLATIONS,
     Faithfulness,
+    alone,
     check_sizes,
     faithfulness,
     nothing,
@@ -263,10 +264,11 @@ def _rows(parts: Sequence[Tensor]) -> Tensor:
 
 def _alone(response: Response, paths: Sequence[Pathway]) -> dict[str, Tensor]:
     """What each pathway gives when only it acts: whether the class is kept, and the share of the response."""
-    *runs, floor = [response.pruned(path, graph=False) for path in (*paths, nothing(response))]
-    keeps = [response.keeps_class(run) for run in runs]
     unknown = torch.full((response.run.batch,), torch.nan)
-    kept = share_of_way(_rows([run.value for run in runs]).T, *_rows([response.value, floor.value])).T
+    *runs, floor = [alone(response, path) for path in (*paths, nothing(response))]
+    keeps = [None if run is None else response.keeps_class(run) for run in runs]
+    *values, lowest = [unknown if run is None else run.value for run in (*runs, floor)]
+    kept = share_of_way(_rows(values).T, *_rows([response.value, lowest])).T
     return {"keeps_class": _rows([unknown if one is None else one for one in keeps]), "kept": kept}
 
 

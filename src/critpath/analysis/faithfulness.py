@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from critpath.baselines import activations_of
-from critpath.errors import InputError, MismatchError, OptionError
+from critpath.errors import InputError, MismatchError, NumericalError, OptionError
 from critpath.neurons import NeuronValues, wide
 from critpath.pathway import Pathway
 from critpath.registry import check_known
-from critpath.response import Response, keeping
+from critpath.response import Response
 from critpath.selection.threshold import keep_largest
 
 ABLATIONS = ("zero", "mean", "resample")
@@ -28,7 +28,8 @@ class Faithfulness:
 
     ``sizes`` [sizes]: shares of neurons kept (``kept``) or taken out (``lost``), ascending, in (0, 1].
     ``kept`` and ``lost`` [images, sizes]: the response when only the pathway acts, and when only the pathway is taken
-    out, as shares of the way from ``floor`` to ``whole``: (Φ - floor) / (whole - floor), NaN where the two are equal.
+    out, as shares of the way from ``floor`` to ``whole``: (Φ - floor) / (whole - floor), NaN where the two are equal or
+    the response is not defined (a model that divides by what is now 0).
     ``whole`` and ``floor`` [images]: the response of the unmodified network, and of the network without any neuron.
     ``ablation`` is what the neurons that do not act are set to.
 
@@ -178,8 +179,21 @@ def _both(response: Response, pathway: Pathway, rest: NeuronValues | None) -> tu
 
 
 def _alone(response: Response, pathway: Pathway, rest: NeuronValues | None) -> Tensor:
-    """The response [batch] when only the pathway acts, in float64 on the CPU."""
-    return response.rerun(keeping(pathway, rest), graph=False).value.detach().double().cpu()
+    """The response [batch] when only the pathway acts, in float64 on the CPU; NaN where that is not defined."""
+    found = alone(response, pathway, rest)
+    return torch.full((response.run.batch,), torch.nan).double() if found is None else _on_cpu(found.value)
+
+
+def _on_cpu(value: Tensor) -> Tensor:
+    return value.detach().double().cpu()
+
+
+def alone(response: Response, pathway: Pathway, rest: NeuronValues | None = None) -> Response | None:
+    """The response when only the pathway acts; None where it is not defined: a model that divides by what is now 0."""
+    try:
+        return response.pruned(pathway, graph=False, elsewhere=rest)
+    except NumericalError:
+        return None
 
 
 def share_of_way(values: Tensor, whole: Tensor, floor: Tensor) -> Tensor:

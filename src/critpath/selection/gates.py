@@ -12,6 +12,9 @@ from critpath.network import Rule
 from critpath.neurons import NeuronSpace, NeuronValues, Site
 from critpath.options import check_number
 
+STREAM = 0x6A09E667
+"""Sets these draws apart from those of the ``random`` finder, which pathways are held against, at the same seed."""
+
 GRANULARITIES = ("neuron", "channel")
 
 
@@ -59,7 +62,7 @@ def _start(init: object, space: NeuronSpace, granularity: str, seed: int) -> lis
     if init == "ones":
         return [torch.ones(()) for _ in space]
     if init == "uniform":
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed ^ STREAM)
         return [1 - torch.rand((1, *gate_shape(site, granularity)), generator=generator) for site in space]
     if isinstance(init, NeuronValues):
         return _given(init, space, granularity)
