@@ -110,7 +110,7 @@ def _curves(curves: Sequence[Row]) -> Row:
 def _curve(curves: Sequence[Row]) -> Row:
     sizes = _numbers(curves[0]["sizes"])
     found: Row = {"sizes": sizes.tolist()}
-    for name in ("kept", "lost"):
+    for name in ("kept", "without"):
         values = torch.stack([_numbers(one[name][0]) for one in curves])
         found[name] = values.nanmean(dim=0).tolist()
     return found | _areas(curves, sizes)
@@ -118,10 +118,10 @@ def _curve(curves: Sequence[Row]) -> Row:
 
 def _areas(curves: Sequence[Row], sizes: Tensor) -> Row:
     """Those of ``Faithfulness``, from what it keeps of each image."""
-    kept, lost = (torch.stack([_numbers(one[name][0]) for one in curves]) for name in ("kept", "lost"))
+    kept, without = (torch.stack([_numbers(one[name][0]) for one in curves]) for name in ("kept", "without"))
     whole, floor = (_numbers(one[name][0] for one in curves) for name in ("whole", "floor"))
-    joined = Faithfulness(curves[0]["ablation"], sizes, kept, lost, whole, floor)
-    return {"kept_area": mean_of(joined.kept_area.tolist()), "lost_area": mean_of(joined.lost_area.tolist())}
+    joined = Faithfulness(curves[0]["ablation"], sizes, kept, without, whole, floor)
+    return {"kept_area": mean_of(joined.kept_area.tolist()), "without_area": mean_of(joined.without_area.tolist())}
 
 
 def mean_of(values: Iterable[float | None]) -> Row:

@@ -153,13 +153,13 @@ def _numbers(name: str, part: Row) -> str:
                 percent(one["kept"][finder]),
                 percent(one["connected"][finder]),
                 *(percent(curves.get(kind, {}).get("kept_area")) for kind in ("zero", "mean")),
-                percent(curves.get("zero", {}).get("lost_area")),
+                percent(curves.get("zero", {}).get("without_area")),
                 f"{part['seconds'][finder]['mean']:.2g}",
             ]
         )
     head = [
         "finder", "realised sparsity", "dead", "class kept", "response kept", "on a route", "kept area, zero",
-        "kept area, mean", "lost area, zero", "seconds",
+        "kept area, mean", "area without, zero", "seconds",
     ]  # fmt: skip
     return f"### {name}, n = {part['images']}\n\n{_table(head, rows)}"
 

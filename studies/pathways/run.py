@@ -72,7 +72,7 @@ def released(bench: Bench, number: int) -> dict[str, Any]:
     return {
         "kept": float(1 - path.sparsity[0]),
         "dead": float(dead_share(path, response.run.values())[0]),
-        "response_kept": float(alone.value[0] / response.value[0]),
+        "response_kept": float(alone.value[0].detach() / response.value[0].detach()),
         "keeps_class": bool((response.keeps_class(alone) or torch.zeros(1))[0]),
     }
 

@@ -145,7 +145,7 @@ class TestAgainstEachAlone:
         assert set(compared.faithfulness) == set(FOUND) - {"active"}
         expected = faithfulness(respond(net, x), cp.score(net, x), SIZES)
         found = compared.faithfulness["taylor"]["zero"]
-        for name in ("kept", "lost", "whole", "floor", "kept_area", "lost_area"):
+        for name in ("kept", "without", "whole", "floor", "kept_area", "without_area"):
             assert torch.allclose(getattr(found, name), getattr(expected, name))
 
     def test_batch_by_batch_is_all_at_once(self, net: cp.Network, compared: FinderComparison) -> None:

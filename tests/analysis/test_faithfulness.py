@@ -61,7 +61,7 @@ def test_equals_the_twin(name: str, ablation: str) -> None:
     n = scores.space.neurons
     for column, size in enumerate(SIZES):
         keep = top(scores, max(1, round(size * n)))
-        for curve, act in ((found.kept, keep), (found.lost, [~k for k in keep])):
+        for curve, act in ((found.kept, keep), (found.without, [~k for k in keep])):
             expected = (masked(case, act, rest, response) - floor) / (response.value - floor)
             assert torch.allclose(curve[:, column], expected.detach(), atol=1e-9)
 
@@ -71,7 +71,7 @@ def test_batch_equals_loop() -> None:
     net, x = cp.Network(kind.build()), kind.inputs(3)
     whole = faithfulness(respond(net, x), cp.score(net, x))
     parts = [faithfulness(respond(net, one), cp.score(net, one)) for one in (sample_of(x, i) for i in range(3))]
-    for name in ("kept", "lost", "whole", "floor"):
+    for name in ("kept", "without", "whole", "floor"):
         assert torch.allclose(getattr(whole, name), getattr(joined(parts), name))
     assert torch.allclose(whole.kept_area, joined(parts).kept_area)
 
@@ -91,7 +91,7 @@ def test_a_linear_network_adds_up() -> None:
     model = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3)).double().eval()
     net, x = cp.Network(model), tiny.numbers(4, 6)
     found = faithfulness(respond(net, x), cp.score(net, x), SIZES)
-    assert torch.allclose(found.kept + found.lost, torch.ones_like(found.kept))
+    assert torch.allclose(found.kept + found.without, torch.ones_like(found.kept))
     assert torch.allclose(found.kept[:, -1], torch.ones(4).double())
 
 
@@ -104,7 +104,7 @@ def test_a_response_without_neurons_has_no_curve() -> None:
     x0 = response.run.values()
     found = faithfulness(response, x0, SIZES, "mean", x0)
     assert found.kept.isnan().all()
-    assert found.lost_area.isnan().all()
+    assert found.without_area.isnan().all()
 
 
 class TestArea:

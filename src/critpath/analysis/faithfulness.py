@@ -1,4 +1,4 @@
-"""Faithfulness: what the pathways of a ranking keep of the response, and what is lost without them."""
+"""Faithfulness: what the pathways of a ranking keep of the response, and what it is without them."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ ABLATIONS = ("zero", "mean", "resample")
 class Faithfulness:
     """What a ranking's pathways do to the response, over their size.
 
-    ``sizes`` [sizes]: shares of neurons kept (``kept``) or taken out (``lost``), ascending, in (0, 1].
-    ``kept`` and ``lost`` [images, sizes]: the response when only the pathway acts, and when only the pathway is taken
-    out, as shares of the way from ``floor`` to ``whole``: (Φ - floor) / (whole - floor), NaN where the two are equal or
-    the response is not defined (a model that divides by what is now 0).
+    ``sizes`` [sizes]: shares of neurons kept (``kept``) or taken out (``without``), ascending, in (0, 1].
+    ``kept`` and ``without`` [images, sizes]: the response when only the pathway acts, and when only the pathway is
+    taken out, as shares of the way from ``floor`` to ``whole``: (Φ - floor) / (whole - floor), NaN where the two are
+    equal or the response is not defined (a model that divides by what is now 0).
     ``whole`` and ``floor`` [images]: the response of the unmodified network, and of the network without any neuron.
     ``ablation`` is what the neurons that do not act are set to.
 
     For ``kept`` 1 is best: above it the pathway gives more than the network does. The areas [images] are means over
-    the logarithm of the size, in [0, 1]: of max(0, 1 - |1 - kept|), where higher is better, and of ``lost``, cut off
+    the logarithm of the size, in [0, 1]: of max(0, 1 - |1 - kept|), where higher is better, and of ``without``, cut off
     at 0 and 1, where lower is better.
     """
 
     ablation: str
     sizes: Tensor
     kept: Tensor
-    lost: Tensor
+    without: Tensor
     whole: Tensor
     floor: Tensor
 
@@ -51,9 +51,9 @@ class Faithfulness:
         return log_mean(self.sizes, (1 - (1 - self.kept).abs()).clamp(min=0))
 
     @cached_property
-    def lost_area(self) -> Tensor:
-        """Mean of ``lost``, cut off at 0 and 1, over the logarithm of the size, by the trapezoidal rule: [images]."""
-        return log_mean(self.sizes, self.lost.clamp(0, 1))
+    def without_area(self) -> Tensor:
+        """Mean of ``without``, cut off at 0 and 1, over the logarithm of the size, trapezoidal rule: [images]."""
+        return log_mean(self.sizes, self.without.clamp(0, 1))
 
 
 def default_sizes(count: int = 10, smallest: float = 0.001) -> Tensor:
@@ -77,7 +77,7 @@ def faithfulness(
     ablation: str = "zero",
     elsewhere: NeuronValues | None = None,
 ) -> Faithfulness:
-    """The response kept by a ranking's pathways alone, and lost without them, over their size.
+    """The response kept by a ranking's pathways alone, and what it is without them, over their size.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def faithfulness(
     floor = _alone(response, nothing(response), rest)
     whole = response.value.detach().double().cpu()
     columns = [_both(response, top_of(ranking, share), rest) for share in shares.tolist()]
-    kept, lost = (share_of_way(torch.stack(column, dim=1), whole, floor) for column in zip(*columns, strict=True))
-    return Faithfulness(ablation, shares, kept, lost, whole, floor)
+    kept, without = (share_of_way(torch.stack(column, dim=1), whole, floor) for column in zip(*columns, strict=True))
+    return Faithfulness(ablation, shares, kept, without, whole, floor)
 
 
 def nothing(response: Response) -> Pathway:
@@ -148,10 +148,10 @@ def joined(parts: Sequence[Faithfulness]) -> Faithfulness:
     first = parts[0]
     if any(p.ablation != first.ablation or not torch.equal(p.sizes, first.sizes) for p in parts):
         raise MismatchError("faithfulness of different ablations or sizes cannot be joined")
-    kept, lost, whole, floor = (
-        torch.cat([getattr(p, name) for p in parts]) for name in ("kept", "lost", "whole", "floor")
+    kept, without, whole, floor = (
+        torch.cat([getattr(p, name) for p in parts]) for name in ("kept", "without", "whole", "floor")
     )
-    return Faithfulness(first.ablation, first.sizes, kept, lost, whole, floor)
+    return Faithfulness(first.ablation, first.sizes, kept, without, whole, floor)
 
 
 def _fitted(ranking: NeuronValues, response: Response) -> NeuronValues:

@@ -69,7 +69,7 @@ def _pairs(comparison: FinderComparison, at: AtSparsity) -> str:
 
 def _areas(comparison: FinderComparison) -> list[str]:
     rows = [
-        (finder, kind, mean_and_interval(f.kept_area), mean_and_interval(f.lost_area))
+        (finder, kind, mean_and_interval(f.kept_area), mean_and_interval(f.without_area))
         for finder, kinds in comparison.faithfulness.items()
         for kind, f in kinds.items()
     ]

@@ -108,7 +108,7 @@ def curves_of(found: FinderComparison, ablations: Sequence[str]) -> tuple[Curves
 
 def _curve(name: str, curves: Faithfulness) -> FinderCurve:
     return FinderCurve(
-        name, _columns(curves.kept), _columns(curves.lost), estimate(curves.kept_area), estimate(curves.lost_area)
+        name, _columns(curves.kept), _columns(curves.without), estimate(curves.kept_area), estimate(curves.without_area)
     )
 
 
