@@ -301,6 +301,55 @@ def _same_response(results: Results) -> Verdict:
     )
 
 
+def _decoded(results: Results) -> Iterable[tuple[str, Row]]:
+    """Every photograph whose paths were decoded."""
+    return ((name, one) for name, row in results.items() for one in row.get("decoded", []))
+
+
+def _rank(one: Row, finder: str) -> float:
+    """The rank of the class that the whole network gives the picture; infinite where there is no picture."""
+    seen = one["seen"]["today"][finder]
+    return float("inf") if seen is None else float(seen["rank_in_whole_network"])
+
+
+def _told(rank: float) -> str:
+    return "no picture" if rank == float("inf") else f"{rank:.0f}"
+
+
+def _decoding(results: Results) -> Verdict:
+    good, bad = ("taylor", "intgrad", "dgr_ones"), ("greedy", "dgr_random")
+    shown = [
+        f"{name}, {one['photograph']}: " + ", ".join(f"{f} {_told(_rank(one, f))}" for f in (*good, *bad))
+        for name, one in _decoded(results)
+    ]
+    fine = all(max(_rank(one, f) for f in good) < min(_rank(one, f) for f in bad) for _, one in _decoded(results))
+    return Verdict(
+        "Paths of the contributions and of DGR(init=1) decode to features of the class, others to noise (figure 3a)",
+        "pictures, no number",
+        "<br>".join(shown),
+        HOLDS if fine else NOT,
+        "Shown is the rank that the photograph's class has among 1000 when the whole network looks at the picture "
+        "(Fourier pixels; the whole network's own picture has rank 1). Judged as: contributions and DGR(1) before the "
+        "others on every photograph. A stalled greedy path passes nothing on, so it has no picture at all.",
+    )
+
+
+def _top_neuron(results: Results) -> Verdict:
+    tops = [(name, one["photograph"], one["top_channels"]) for name, one in _decoded(results)]
+    return Verdict(
+        "The top neurons of NeuronMCT and NeuronIntGrad lie in one channel (figure 3b)",
+        "channel 245 for both; DGR(1) 260, DGR(r) 379, greedy 139",
+        "<br>".join(
+            f"{name}, {photograph}: "
+            + ", ".join(f"{f} {top[f]}" for f in ("taylor", "intgrad", "dgr_ones", "dgr_random", "greedy"))
+            for name, photograph, top in tops
+        ),
+        HOLDS if all(top["taylor"] == top["intgrad"] for _, _, top in tops) else NOT,
+        "Within the last site that has positions, as in the paper. What the channels show is below; whether it fits "
+        "the photograph is for the reader to see.",
+    )
+
+
 def _complement(value: Row) -> Row:
     low, high = value["low"], value["high"]
     swapped = (None, None) if low is None else (1 - high, 1 - low)
@@ -333,7 +382,9 @@ CLAIMS: tuple[Callable[[Results], Verdict], ...] = (
     _same_response,
     _searches_hold_dead,
     _only_ones_overlaps,
+    _decoding,
     _overlap_rises,
+    _top_neuron,
     _dgr_ones,
     _dgr_random,
     _contributions_agree,
