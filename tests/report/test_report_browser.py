@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from contrast import CONTRAST
 from report_contents import make_content, make_table_content, sites_of
 
 from critpath.report import Content, embed, index_entry, render, render_index
@@ -121,25 +122,6 @@ def test_the_slider_works_inside_a_frame(open_page: Any) -> None:
     frame = page.frame_locator("iframe")
     frame.locator("#sparsity").press("ArrowLeft")
     assert frame.locator(".readout [data-level]:not([hidden]) .sizes b").first.inner_text() == "80%"
-
-
-CONTRAST = """() => {
-  const light = (c) => { const v = c.map(x => (x /= 255) <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4);
-    return .2126 * v[0] + .7152 * v[1] + .0722 * v[2]; };
-  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
-  const ground = (node) => { for (; node; node = node.parentElement) {
-    const c = parts(getComputedStyle(node).backgroundColor);
-    if (c.length < 4 || c[3] > 0) return c.slice(0, 3); } };
-  const poor = [];
-  for (const node of document.querySelectorAll("main *")) {
-    const own = [...node.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || node.closest("svg") || !node.checkVisibility()) continue;
-    const a = light(parts(getComputedStyle(node).color).slice(0, 3)), b = light(ground(node));
-    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-    if (ratio < 4.5) poor.push([node.tagName, node.className, node.textContent.slice(0, 30), ratio]);
-  }
-  return poor;
-}"""
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

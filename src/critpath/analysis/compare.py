@@ -24,6 +24,7 @@ from critpath.analysis.faithfulness import (
     share_of_way,
 )
 from critpath.analysis.overlap import overlap
+from critpath.analysis.reach import share_on_routes
 from critpath.analysis.shares import base_dead_share, dead_share, nesting
 from critpath.analysis.sizes import Ranked, at_equal_size
 from critpath.errors import CritpathError, InputError, MismatchError, OptionError
@@ -33,7 +34,7 @@ from critpath.options import check_count, check_type
 from critpath.pathway import Pathway
 from critpath.registry import check_known
 from critpath.response import Response, respond
-from critpath.selection import check_finder, check_sparsity, connected_part
+from critpath.selection import check_finder, check_sparsity
 from critpath.targets import TargetLike
 
 Progress = Callable[[int, str], None]
@@ -252,7 +253,7 @@ def _at(response: Response, values: NeuronValues, plan: Plan, findings: Sequence
         realised=_rows([path.sparsity for path in paths]),
         dead=_rows([dead_share(path, values) for path in paths]),
         **_alone(response, paths),
-        connected=_rows([_connected_share(response, path) for path in paths]) if plan.connected else unknown,
+        connected=_rows([share_on_routes(response, path) for path in paths]) if plan.connected else unknown,
         nesting=_rows([nesting(p, q) for p, q in zip(paths, lower, strict=True)]) if lower else unknown.clone(),
         **_pairs(ranked),
     )
@@ -270,10 +271,6 @@ def _alone(response: Response, paths: Sequence[Pathway]) -> dict[str, Tensor]:
     *values, lowest = [unknown if run is None else run.value for run in (*runs, floor)]
     kept = share_of_way(_rows(values).T, *_rows([response.value, lowest])).T
     return {"keeps_class": _rows([unknown if one is None else one for one in keeps]), "kept": kept}
-
-
-def _connected_share(response: Response, pathway: Pathway) -> Tensor:
-    return connected_part(response, pathway).size.double() / pathway.size
 
 
 def _pairs(ranked: Sequence[Ranked]) -> dict[str, Tensor]:

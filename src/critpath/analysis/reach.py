@@ -10,10 +10,10 @@ from torch import Tensor
 
 from critpath.errors import InputError
 from critpath.neurons import NeuronValues, rows
+from critpath.options import check_number
 from critpath.pathway import Pathway
 from critpath.response import Response
 from critpath.selection import check_sparsity, connected_part, select, select_each
-from critpath.selection.searching import check_number
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,11 @@ def connected_share(
     """
     for sparsity in sparsities:
         check_sparsity(sparsity)
-    return torch.stack([_share(response, select(scores, s, scope)) for s in sparsities], dim=1)
+    return torch.stack([share_on_routes(response, select(scores, s, scope)) for s in sparsities], dim=1)
 
 
-def _share(response: Response, pathway: Pathway) -> Tensor:
+def share_on_routes(response: Response, pathway: Pathway) -> Tensor:
+    """The connected share of one pathway of each sample: [batch], in float64 on the CPU, NaN where it is empty."""
     return connected_part(response, pathway).size.cpu().double() / pathway.size.cpu()
 
 

@@ -8,9 +8,10 @@ from torch import Tensor
 from critpath.audit.ties import percentile
 from critpath.network import gradients_on
 from critpath.neurons import NeuronValues
+from critpath.options import check_count
 from critpath.pathway import Pathway, Search
 from critpath.response import Response
-from critpath.selection.searching import check_count, curves_of, joined
+from critpath.selection.searching import curves_of, joined
 
 
 @gradients_on()

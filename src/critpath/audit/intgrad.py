@@ -9,8 +9,8 @@ from torch import Tensor
 
 from critpath.network import gradients_on
 from critpath.neurons import NeuronSpace, NeuronValues, wide
+from critpath.options import check_choice, check_count
 from critpath.response import Response
-from critpath.selection.searching import check_choice, check_count
 
 
 def alpha_schedule(points: int = 10) -> Tensor:

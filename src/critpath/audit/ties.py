@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from critpath.neurons import NeuronValues, wide
+from critpath.options import check_choice, check_number
 from critpath.pathway import Pathway
-from critpath.selection.searching import check_choice, check_number
 
 
 def percentile_pathway(scores: NeuronValues, percent: float = 90, *, ties: str = "drop") -> Pathway:

@@ -8,6 +8,7 @@ from math import nan
 import torch
 from torch import Tensor
 
+from critpath.analysis.faithfulness import nothing
 from critpath.errors import MismatchError, NumericalError, TargetError
 from critpath.explanation.views import as_map, leading, scalar
 from critpath.neurons import NeuronValues, Site
@@ -77,8 +78,7 @@ def _kept(response: Response, pathway: Pathway, draws: int, seed: int) -> Kept:
 
 def floor(response: Response) -> float:
     """The response when every neuron is zero, NaN where it is not defined."""
-    nothing = response.run.values().map(lambda a: torch.zeros_like(a, dtype=torch.bool))
-    return _value(_alone(response, Pathway(nothing)))
+    return _value(_alone(response, nothing(response)))
 
 
 def _alone(response: Response, pathway: Pathway) -> Response | None:

@@ -20,13 +20,13 @@ from critpath.errors import InputError, NumericalError, OptionError, StorageErro
 from critpath.intervals import bootstrap_interval
 from critpath.network import ModelInput, Network, Run, gradients_on, map_tensors
 from critpath.neurons import NeuronValues
+from critpath.options import check_number
 from critpath.pathway import Pathway, SearchWarning
 from critpath.registry import check_known
 from critpath.response import keeping, respond
 from critpath.selection.connected import select_connected
 from critpath.selection.kept_batches import Batch, Kept, keep
 from critpath.selection.ranking import check_scope, check_sparsity, select
-from critpath.selection.searching import check_number
 from critpath.targets import Logit, Probability, Target, TargetLike, class_scores
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from critpath.errors import ForwardError, MismatchError
 from critpath.network import Rule, batch_size, dual, gradients_on, tensors_of
 from critpath.neurons import NeuronValues, rows, wide
-from critpath.options import check_type
+from critpath.options import check_number, check_type
 from critpath.pathway import Pathway, Search
 from critpath.response import Response, keeping
 from critpath.selection.ranking import select, select_each
-from critpath.selection.searching import Watched, check_number, curves_of, told
+from critpath.selection.searching import Watched, curves_of, told
 
 NOISE = 16
 """Off the CPU, derivatives below so many roundings of the largest of their site and sample count as 0."""
