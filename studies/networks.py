@@ -44,13 +44,13 @@ def squeezenet1_1() -> LoadedModel:
     """torchvision's SqueezeNet 1.1: ReLU only, no batch norm, no residual; published top-1 58 %."""
     file = "imagenet_squeezenet/squeezenet1_1_ncnn.fp16.safetensors"
     model = _architecture("squeezenet1_1")
-    return _imagenet("squeezenet1_1", model, file, read_weights(_asset(file)), "BSD")
+    return _imagenet("squeezenet1_1", model, file, read_weights(asset(file)), "BSD")
 
 
 def mobilenet_v2() -> LoadedModel:
     """MobileNet-v2 with TensorFlow's padding and folded batch norm; published ImageNet top-1 70.8 %."""
     file = "imagenet_mobilenet/mobilenet_v2_1.0_224.fp16.safetensors"
-    weights = read_weights(_asset(file))
+    weights = read_weights(asset(file))
     return _imagenet("mobilenet_v2", MobileNetV2(), file, weights, "Apache-2.0", _SYMMETRIC)
 
 
@@ -61,7 +61,7 @@ def vgg16() -> LoadedModel:
     features, not for predictions.
     """
     file = "vgg16_conv/vgg16_features.imagenet_norm.fp16.safetensors"
-    weights = read_weights(_asset(file))
+    weights = read_weights(asset(file))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model = _architecture("vgg16")
@@ -180,7 +180,8 @@ class CifarResNet(nn.Module):
         return nn.Sequential(BasicBlock(inner, outer, stride), *rest)
 
 
-def _asset(name: str) -> Path:
+def asset(name: str) -> Path:
+    """A file of the trained networks or of the data, by its name in the folder of assets. Raises StorageError."""
     default = Path(__file__).resolve().parents[2] / "shared" / "assets"
     path = Path(os.environ.get("CRITPATH_ASSETS") or default) / name
     if not path.is_file():
@@ -197,7 +198,7 @@ def _architecture(name: str) -> nn.Module:
 
 
 def _quantised(name: str, file: str) -> LoadedModel:
-    stored = read_weights(_asset(file))
+    stored = read_weights(asset(file))
     model = _architecture(name)
     return _imagenet(name, model, file, _decoded(model, stored), _UBER)
 
@@ -217,7 +218,7 @@ def _imagenet(
 def _cifar(name: str, blocks: int) -> LoadedModel:
     file = f"cifar10_resnets/{name}.safetensors"
     model = CifarResNet(blocks)
-    fit_weights(model, read_weights(_asset(file)), source=file)
+    fit_weights(model, read_weights(asset(file)), source=file)
     return LoadedModel(f"{name}_cifar", model.eval(), _CIFAR, CIFAR10, file, "BSD")
 
 

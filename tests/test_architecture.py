@@ -17,9 +17,11 @@ import critpath
 
 PACKAGE = Path(critpath.__file__).parent
 ROWS = (
-    *("errors", "version", "files", "registry", "options", "intervals", "accuracy", "descent", "neurons", "pathway"),
+    *("errors", "version", "files", "registry", "options", "intervals", "draws"),
+    *("accuracy", "descent", "neurons", "pathway"),
     *("network", "memory", "targets", "groups", "response", "baselines", "lines", "store", "contributions"),
-    *("selection", "analysis", "attribution", "decoding", "audit", "zoo", "report", "explanation", "comparison", "cli"),
+    *("selection", "analysis", "attribution", "decoding", "audit", "evaluation", "zoo", "report", "explanation"),
+    *("comparison", "runs", "cli"),
 )
 """Low to high: a module imports from its own row and from lower ones."""
 
@@ -106,10 +108,30 @@ def test_report_knows_no_torch() -> None:
         assert not [name for _, name in imports(path) if name.split(".")[0] == "torch"], path
 
 
-@pytest.mark.parametrize("package", ["torchvision", "timm", "efficientnet_lite_pytorch", "skimage", "transformers"])
+@pytest.mark.parametrize("package", ["torchvision", "timm", "efficientnet_lite_pytorch", "transformers", "datasets"])
 def test_optional_packages_are_the_zoos(package: str) -> None:
-    users = {row_of(module_name(p)) for p in FILES for _, name in imports(p) if name.split(".")[0] == package}
-    assert users <= {"zoo"}
+    assert users_of(package) <= {"zoo"}
+
+
+@pytest.mark.parametrize(
+    ("package", "rows"),
+    [
+        ("skimage", {"zoo", "evaluation"}),
+        ("scipy", {"evaluation"}),
+        ("sklearn", {"zoo", "evaluation"}),
+        ("ray", {"runs"}),
+        ("yaml", {"runs"}),
+        ("pyarrow", {"runs", "zoo"}),
+        ("zarr", {"runs"}),
+    ],
+)
+def test_where_other_optional_packages_are_used(package: str, rows: set[str]) -> None:
+    assert users_of(package) <= rows
+
+
+def users_of(package: str) -> set[str | None]:
+    """The rows that import a package anywhere."""
+    return {row_of(module_name(p)) for p in FILES for _, name in imports(p) if name.split(".")[0] == package}
 
 
 def test_no_name_of_another_module_is_private() -> None:
@@ -178,52 +200,63 @@ STABLE = {
 """Names that the design promises."""
 
 PUBLIC = STABLE | {
+    "Accuracy",
+    "Budget",
     "Channel",
     "CritpathError",
-    "Margin",
-    "Neuron",
-    "Overlap",
-    "Probability",
-    "Site",
-    "Accuracy",
-    "GroupValues",
-    "ToleranceWarning",
-    "UnitMaps",
-    "conductance_maps",
-    "mean_activations",
-    "score_many",
-    "load_pathway",
-    "load_values",
-    "save_pathway",
-    "save_values",
-    "__version__",
-    "Budget",
-    "Response",
-    "respond",
     "Decoded",
     "Direction",
     "Faithfulness",
     "FinderComparison",
+    "GroupValues",
     "LinearRadius",
+    "Margin",
+    "Neuron",
+    "Overlap",
     "PathwayComparison",
+    "Probability",
+    "Response",
     "Search",
     "SearchWarning",
+    "Site",
     "SiteActivation",
+    "ToleranceWarning",
     "TopExamples",
+    "UnitMaps",
+    "__version__",
     "check_linear",
     "class_pathways",
     "compare_finders",
     "compare_pathways",
+    "conductance_maps",
     "connected_part",
     "dead_share",
+    "deletion",
+    "efficient_mprt",
+    "explainer",
+    "f_fidelity",
     "faithfulness",
+    "feature_selection",
     "fgsm",
     "find_budget",
     "gradient_stability",
+    "insertion",
+    "load_pathway",
+    "load_values",
+    "map_agreement",
+    "mean_activations",
     "nearest",
     "nesting",
+    "parameter_randomisation",
     "pgd",
+    "pixel_perturbation",
+    "respond",
+    "roar",
+    "save_pathway",
+    "save_values",
+    "score_many",
     "sketch",
+    "summarise",
     "top_examples",
     "top_neuron",
 }

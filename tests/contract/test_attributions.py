@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.reference import naive
-from tests.reference.twins import ARCHITECTURES, Case, case_of, every_case, relu
+from tests.reference.twins import ARCHITECTURES, KINDS, Case, case_of, every_case, relu
+from tests.tiny import numbers, seeded
 from torch import Tensor, nn
 
 import critpath as cp
@@ -16,6 +19,20 @@ from critpath.response import respond
 METHODS = cp.attribution_names()
 ALONG_A_PATHWAY = [m.name for m in ATTRIBUTIONS if "pathway" in m.options()]
 
+IMAGES = {*KINDS, "reused", "dense"}
+"""The cases whose input is an image."""
+
+NOT_RECTIFYING = {
+    *("LeakyReLU", "PReLU", "hardtanh", "hardtanh in place", "hardswish", "GELU", "GELU tanh", "SiLU", "SiLU in place"),
+    *("ELU", "Mish", "sigmoid", "sigmoid in place", "tanh", "softplus"),
+    *("overwritten", "sequence first", "attention", "two inputs", "keywords", "windows"),
+}
+"""The cases that have a site which is not rectifying."""
+
+OVER_IMAGES = ("edges", "gradcam", "guided_gradcam", "prunegrad_mid")
+FOR_RELU = ("guided_backprop", "guided_gradcam")
+"""Methods that are not defined everywhere."""
+
 
 def maps_of(result: object) -> list[Tensor]:
     return [t for t in naive.tensors(result) if t is not None]
@@ -25,16 +42,38 @@ def pathway_at(case: Case, sparsity: float) -> cp.Pathway:
     return cp.select(cp.score(cp.Network(case.model), case.x), sparsity)
 
 
+def refusal(method: str, name: str) -> str:
+    """What a method says of a case for which it is not defined; empty where it is."""
+    if method in OVER_IMAGES and name not in IMAGES:
+        return rf"^{method} makes a map over an image, .* floating-point tensors are \[\d, "
+    if method in FOR_RELU and name in NOT_RECTIFYING:
+        return rf"^{method} is defined for ReLU .* site \S+ is \w+, which is not rectifying"
+    return ""
+
+
+def attributed(case: Case, method: str, x: Any = None, **options: Any) -> list[Tensor] | None:
+    """The maps; None where the method is refused, with the reason that it must give."""
+    net, x = cp.Network(case.model), case.x if x is None else x
+    if not (why := refusal(method, case.name)):
+        return maps_of(cp.attribute(net, x, method, **options))
+    with pytest.raises(cp.CritpathError, match=why) as caught:
+        cp.attribute(net, x, method, **options)
+    assert isinstance(caught.value, ValueError)
+    return None
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", every_case())
 def test_it_equals_its_definition_on_the_twin(name: str, method: str) -> None:
     case = case_of(name)
     path = pathway_at(case, 0.6)
     options = {"pathway": path} if method in ALONG_A_PATHWAY else {}
-    got = cp.attribute(cp.Network(case.model), case.x, method, **options)
+    got = attributed(case, method, **options, **naive.ATTRIBUTION_OPTIONS.get(method, {}))
+    if got is None:
+        return
     expected = naive.ATTRIBUTIONS[method](case, path.keep.tensors)
-    assert [g.shape for g in maps_of(got)] == [g.shape for g in expected]
-    for g, want in zip(maps_of(got), expected, strict=True):
+    assert [g.shape for g in got] == [g.shape for g in expected]
+    for g, want in zip(got, expected, strict=True):
         assert torch.allclose(g, want, rtol=1e-7, atol=1e-12)
 
 
@@ -42,24 +81,70 @@ def test_it_equals_its_definition_on_the_twin(name: str, method: str) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_batch_equals_a_loop(name: str, method: str) -> None:
     case = case_of(name)
-    net = cp.Network(case.model)
-    whole = maps_of(cp.attribute(net, case.x, method))
+    whole = attributed(case, method)
     for i in range(3):
-        alone = maps_of(cp.attribute(net, sample_of(case.x, i), method))
-        for w, a in zip(whole, alone, strict=True):
+        alone = attributed(case, method, sample_of(case.x, i))
+        for w, a in zip(whole or [], alone or [], strict=True):
             assert torch.allclose(w[i : i + 1], a, rtol=1e-7, atol=1e-12)
+
+
+class Captioned(nn.Module):
+    """An image by keyword, as in transformers, and a mask of integers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.out = nn.Conv2d(2, 3, 3), nn.Conv2d(3, 4, 2), nn.Linear(4, 3)
+
+    def forward(self, *, mask: Tensor, pixel_values: Tensor) -> dict[str, Tensor]:
+        x = torch.relu(self.two(torch.relu(self.one(pixel_values)))).mean(dim=(2, 3))
+        return {"logits": self.out(x * mask)}
+
+
+def captioned(dtype: torch.dtype) -> tuple[nn.Module, dict[str, Tensor]]:
+    x = {"mask": torch.ones(3, 1, dtype=torch.long), "pixel_values": numbers(3, 2, 6, 6).to(dtype)}
+    return seeded(Captioned).to(dtype), x
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_map_has_the_inputs_structure_shape_and_dtype(method: str, dtype: torch.dtype) -> None:
+    model, x = captioned(dtype)
+    found = cp.attribute(cp.Network(model), x, method)
+    assert list(found) == ["mask", "pixel_values"]
+    assert found["mask"] is None
+    assert found["pixel_values"].shape == (3, 2, 6, 6)
+    assert found["pixel_values"].dtype == dtype
+    assert found["pixel_values"].any()
+    assert not found["pixel_values"].requires_grad
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if not refusal(m, "keywords")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_several_inputs_have_a_map_each(method: str, dtype: torch.dtype) -> None:
     case = case_of("keywords")
     x = map_tensors(case.x, lambda t: t.to(dtype) if t.is_floating_point() else t)
     found = cp.attribute(cp.Network(case.model.to(dtype)), x, method)
     assert list(found) == ["left", "right", "mask"]
     assert found["mask"] is None
-    assert found["left"].shape == (3, 3)
-    assert found["left"].dtype == dtype
+    assert (found["left"].shape, found["right"].shape) == ((3, 3), (3, 4))
+    assert (found["left"].dtype, found["right"].dtype) == (dtype, dtype)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_callers_gradient_mode_and_random_state_do_not_matter(method: str, mode: Any) -> None:
+    model, x = captioned(torch.float64)
+    state = {name: t.clone() for name, t in model.state_dict().items()}
+    expected = cp.attribute(cp.Network(model), x, method)["pixel_values"]
+    torch.manual_seed(11)
+    drawn = torch.rand(2)
+    torch.manual_seed(11)
+    with mode():
+        found = cp.attribute(cp.Network(model), x, method)["pixel_values"]
+    assert torch.equal(torch.rand(2), drawn)
+    assert torch.equal(found, expected)
+    assert all(torch.equal(t, state[name]) for name, t in model.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
 @pytest.mark.parametrize("method", ALONG_A_PATHWAY)

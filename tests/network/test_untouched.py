@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 import critpath as cp
+from critpath.errors import InputError
 
 
 def hooks_of(model: nn.Module) -> list[int]:
@@ -80,7 +82,8 @@ def test_nothing_is_left_behind(name: str, call: str) -> None:
     next(case.model.parameters()).requires_grad_(False)
     before = state_of(case.model)
     x_before = [t.clone() for t in (case.x.values() if isinstance(case.x, dict) else [*case.x])]
-    CALLS[call](cp.Network(case.model), case.x)
+    with suppress(InputError):  # some attributions are not defined for every case
+        CALLS[call](cp.Network(case.model), case.x)
     assert_untouched(before, case.model)
     assert all(
         torch.equal(a, b)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.reference.twins import Case
+from critpath.draws import sample_generators
+from tests.reference.twins import Case, relu
 
 
 def tensors(x: Any) -> list[Tensor]:
@@ -270,10 +271,210 @@ def integrated(case: Case) -> list[Tensor]:
     return total
 
 
+def bilinear(values: Tensor, height: int, width: int) -> Tensor:
+    """[n, h, w] at another size: the centres of the new pixels lie between those of the old ones."""
+    rows, columns = _between(values.shape[1], height), _between(values.shape[2], width)
+    return torch.einsum("ph,nhw,qw->npq", rows, values, columns)
+
+
+def _between(old: int, new: int) -> Tensor:
+    """[new, old]: how much of each old pixel is in a new one."""
+    weights = torch.zeros(new, old, dtype=torch.float64)
+    for i in range(new):
+        place = min(max((i + 0.5) * old / new - 0.5, 0), old - 1)
+        low = int(place)
+        weights[i, low] += 1 - (place - low)
+        weights[i, min(low + 1, old - 1)] += place - low
+    return weights
+
+
+class _Backward(torch.autograd.Function):
+    """The identity, by whose way back the gradient is changed."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, change: Any) -> Tensor:
+        ctx.change = change
+        ctx.save_for_backward(a)
+        return a.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.change(ctx.saved_tensors[0], gradient), None
+
+
+def changed_on_the_way_back(case: Case, change: Any) -> list[Tensor]:
+    return input_gradients(case, lambda i, a: _Backward.apply(a, change))
+
+
+def positive(a: Tensor, gradient: Tensor) -> Tensor:
+    return torch.where(gradient > 0, gradient, torch.zeros_like(gradient))
+
+
+def above_quantile(quantile: float) -> Any:
+    def change(a: Tensor, gradient: Tensor) -> Tensor:
+        thinned = torch.zeros_like(gradient)
+        for i, product in enumerate((a * gradient).detach()):
+            keep = product > float(np.quantile(product.numpy(), quantile))
+            thinned[i] = torch.where(keep, gradient[i], torch.zeros_like(gradient[i]))
+        return thinned
+
+    return change
+
+
+LAST_IMAGE = {"reused": 3, "dense": 3}
+"""The number of the last site that is an image, where it is not the first one."""
+
+MIDDLE = {"reused": 1, "dense": 3}
+"""Of those that every route passes the last but one, or the only one."""
+
+
+def gradcam(case: Case) -> list[Tensor]:
+    """relu(Σ_k mean(g_k) A_k), at the image's size."""
+    a, g = activations_and_gradients(case)[LAST_IMAGE.get(case.name, 0)]
+    cam = torch.zeros(len(a), *a.shape[2:], dtype=torch.float64)
+    for k in range(a.shape[1]):
+        cam += g[:, k].mean(dim=(1, 2), keepdim=True) * a[:, k]
+    return on_every_channel(case, bilinear(relu(cam), *case.x.shape[2:]))
+
+
+def on_every_channel(case: Case, values: Tensor) -> list[Tensor]:
+    return [torch.stack([values] * case.x.shape[1], dim=1)]
+
+
+def prunegrad_mid(case: Case, keep: Any) -> list[Tensor]:
+    """Σ_k |∂f_p/∂A_k| in the network whose other neurons are zero."""
+    seen: list[Tensor] = []
+
+    def rule(number: int, a: Tensor) -> Tensor:
+        seen.append((a * keep[number]).detach().requires_grad_())
+        return seen[-1] + (a * keep[number] - (a * keep[number]).detach())
+
+    response = value(case, rule).sum()
+    gradient = torch.autograd.grad(response, seen[MIDDLE.get(case.name, 0)])[0]
+    return on_every_channel(case, bilinear(sum(g.abs() for g in gradient.unbind(dim=1)), *case.x.shape[2:]))
+
+
+def prune_pgd(case: Case, keep: Any, steps: int, step: float, radius: float) -> list[Tensor]:
+    """δ ← δ + step g / ‖g‖, back into the ball, one sample after the other."""
+    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    delta = [torch.zeros_like(t) for t in floats]
+    for _ in range(steps):
+        gradients = input_gradients(case, lambda i, a: a * keep[i], x=plus(case.x, delta))
+        for i in range(len(delta[0])):
+            length = sum(float(g[i].square().sum()) for g in gradients) ** 0.5
+            for d, g in zip(delta, gradients, strict=True):
+                d[i] += step * g[i] / length if length else 0
+            far = sum(float(d[i].square().sum()) for d in delta) ** 0.5
+            for d in delta:
+                d[i] *= radius / far if far > radius else 1
+    return delta
+
+
+def plus(x: Any, delta: list[Tensor]) -> Any:
+    """The input with something added to every floating-point tensor."""
+    waiting = iter(delta)
+
+    def add(t: Tensor) -> Tensor:
+        return t + next(waiting) if t.is_floating_point() else t
+
+    if isinstance(x, Tensor):
+        return add(x)
+    return {k: add(v) for k, v in x.items()} if isinstance(x, dict) else tuple(add(v) for v in x)
+
+
+def noise(case: Case, count: int) -> list[list[Tensor]]:
+    """``count`` standard normal values for every value of the input, a sample after the other: [count][inputs]."""
+    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    found = [[torch.zeros_like(t) for t in floats] for _ in range(count)]
+    for i, generator in enumerate(sample_generators(floats, 0)):
+        for draw in found:
+            values = torch.randn(sum(t[0].numel() for t in floats), generator=generator)
+            for one in draw:
+                one[i] = values[: one[i].numel()].view(one[i].shape)
+                values = values[one[i].numel() :]
+    return found
+
+
+def smoothgrad(case: Case, count: int, share: float) -> list[Tensor]:
+    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    total = [torch.zeros_like(t) for t in floats]
+    for draw in noise(case, count):
+        for d, t in zip(draw, floats, strict=True):
+            for i in range(len(t)):
+                d[i] *= share * (t[i].max() - t[i].min())
+        gradients = input_gradients(case, x=plus(case.x, draw))
+        total = [t + g / count for t, g in zip(total, gradients, strict=True)]
+    return total
+
+
+def edges(case: Case) -> list[Tensor]:
+    """Sobel's operator, a pixel after the other."""
+    n, channels, height, width = case.x.shape
+    out = torch.zeros(n, height, width, dtype=torch.float64)
+    kernel = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
+    for i, c, u, v in np.ndindex(n, channels, height, width):
+        across = down = 0.0
+        for p, q in np.ndindex(3, 3):
+            row, column = min(max(u + p - 1, 0), height - 1), min(max(v + q - 1, 0), width - 1)
+            across += kernel[p][q] / 8 * float(case.x[i, c, row, column])
+            down += kernel[q][p] / 8 * float(case.x[i, c, row, column])
+        out[i, u, v] += across**2 + down**2
+    return on_every_channel(case, out.sqrt())
+
+
+def pathway_average(case: Case, sparsities: tuple[float, ...]) -> list[Tensor]:
+    """The mean of |g_s| / Σ|g_s|, with the pathways of largest |a dΦ/da|."""
+    pairs = activations_and_gradients(case)
+    scores = torch.cat([(a * g).abs().flatten(1) for a, g in pairs], dim=1)
+    total = [torch.zeros_like(t) for t in tensors(case.x) if t.is_floating_point()]
+    for sparsity in sparsities:
+        count = round((1 - sparsity) * scores.shape[1])
+        chosen = torch.zeros_like(scores, dtype=torch.bool)
+        chosen.scatter_(1, scores.argsort(dim=1, descending=True, stable=True)[:, :count], True)
+        parts = (chosen & (scores > 0)).split([a[0].numel() for a, _ in pairs], dim=1)
+        keep = [part.view(a.shape) for part, (a, _) in zip(parts, pairs, strict=True)]
+        maps = input_gradients(case, lambda i, a, keep=keep: keep[i] * a + (~keep[i] * a).detach())
+        sums = sum(m.abs().flatten(1).sum(dim=1) for m in maps)
+        for i, all_of_it in enumerate(sums.tolist()):
+            for t, m in zip(total, maps, strict=True):
+                t[i] += m[i].abs() / all_of_it / len(sparsities) if all_of_it else 0
+    return total
+
+
+def times_input(case: Case, maps: list[Tensor]) -> list[Tensor]:
+    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    return [t * m for t, m in zip(floats, maps, strict=True)]
+
+
+def guided_backprop(case: Case) -> list[Tensor]:
+    return changed_on_the_way_back(case, positive)
+
+
 ATTRIBUTIONS = {
     "gradient": lambda case, keep: input_gradients(case),
     "pathway_gradient": lambda case, keep: input_gradients(case, lambda i, a: keep[i] * a + ((~keep[i]) * a).detach()),
     "prunegrad": lambda case, keep: input_gradients(case, lambda i, a: keep[i] * a),
     "conductance": lambda case, keep: integrated(case),
+    "input_gradient": lambda case, keep: times_input(case, input_gradients(case)),
+    "integrated_gradients": lambda case, keep: integrated(case),
+    "smoothgrad": lambda case, keep: smoothgrad(case, 3, 0.1),
+    "guided_backprop": lambda case, keep: guided_backprop(case),
+    "gradcam": lambda case, keep: gradcam(case),
+    "guided_gradcam": lambda case, keep: [a * b for a, b in zip(gradcam(case), guided_backprop(case), strict=True)],
+    "rectgrad": lambda case, keep: changed_on_the_way_back(case, above_quantile(0.6)),
+    "random": lambda case, keep: noise(case, 1)[0],
+    "edges": lambda case, keep: edges(case),
+    "prunegrad_mid": prunegrad_mid,
+    "prune_pgd": lambda case, keep: prune_pgd(case, keep, 4, 0.05, 0.12),
+    "pathway_average": lambda case, keep: pathway_average(case, (0.2, 0.6)),
 }
 """The definition of every registered attribution: from a case and a pathway to a map per floating-point input."""
+
+ATTRIBUTION_OPTIONS: dict[str, dict[str, Any]] = {
+    "integrated_gradients": {"points": 32},
+    "smoothgrad": {"samples": 3, "noise": 0.1},
+    "rectgrad": {"quantile": 0.6},
+    "prune_pgd": {"steps": 4, "step": 0.05, "radius": 0.12},
+    "pathway_average": {"sparsities": (0.2, 0.6)},
+}
+"""With which options a method computes just that."""

@@ -409,7 +409,7 @@ class TestNames:
             ("efficientnet-lite", "Did you mean efficientnet-lite0"),
             ("w.safetensors", r"write file:w\.safetensors@ARCHITECTURE"),
             ("net.py", r"Name the function in the file too: net\.py:function"),
-            ("", "A model is named by efficientnet-lite0, torchvision:NAME"),
+            ("", "A model is named by efficientnet-lite0, digits, torchvision:NAME"),
         ],
     )
     def test_unknown(self, spec: str, message: str) -> None:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from critpath.attribution.along import UNITS, add_to, in_their_dtype, integrated, points_of, totals_of
 from critpath.attribution.family import ATTRIBUTIONS, InputMaps
-from critpath.baselines import InputBaseline, starts_of
+from critpath.baselines import InputBaseline
 from critpath.errors import InputError, OptionError
 from critpath.groups import By, Groups, Unit, groups_of
-from critpath.lines import InputLine
-from critpath.lines.quadrature import gauss
-from critpath.memory import rows_at_once
-from critpath.network import ModelInput, Network, Run, gradients_on, map_tensors
-from critpath.neurons import wide
+from critpath.network import ModelInput, Network, gradients_on, map_tensors
 from critpath.response import Response, respond
 from critpath.targets import Channel, Neuron, TargetLike
 
 POINTS = 32
 NAMES = ("channels", "sites")
-UNITS = 16
-"""Units whose maps are made in one backward pass."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +68,7 @@ def conductance_maps(
     return UnitMaps(groups.names, map_tensors(x, lambda tensor: next(maps)))
 
 
-@ATTRIBUTIONS.register("conductance", forwards=POINTS, backwards=2 * POINTS)
+@ATTRIBUTIONS.register("conductance", forwards=POINTS + 1, backwards=POINTS)
 def conductance(
     response: Response,
     *,
@@ -88,7 +83,7 @@ def conductance(
     """
     _check(response, points)
     if through is None:
-        return _whole(response, baseline, points, memory)
+        return integrated(response, baseline, points, memory)
     units: list[Unit] = list(through) if isinstance(through, list | tuple) else [cast(Unit, through)]
     found = _maps(response, groups_of({"unit": units}, response.space), baseline, points, memory)
     return tuple(None if maps is None else maps[0] for maps in found)
@@ -111,69 +106,13 @@ def _maps(
     response: Response, groups: Groups, baseline: InputBaseline, points: int, memory: str | int | None
 ) -> list[Tensor | None]:
     """[units, *input.shape] for each input, None for integer ones."""
-    totals, (positions, members) = _zeros(response, len(groups)), _members(groups, response)
-    for run, line, weights, samples in _points(response, baseline, points, memory, len(groups)):
+    totals, (positions, members) = totals_of(response, len(groups)), _members(groups, response)
+    for run, line, weights, samples in points_of(response, baseline, points, memory, len(groups)):
         gradients = run.site_gradients(response.of_rows(run, samples), positions)
         for first in range(0, len(groups), UNITS):
             chosen = [m[first : first + UNITS].unsqueeze(1).to(g) * g for m, g in zip(members, gradients, strict=True)]
-            _add(totals, first, run.from_sites(positions, chosen), line, weights, samples)
-    return _as_inputs(totals, response)
-
-
-def _zeros(response: Response, units: int) -> list[Tensor | None]:
-    """[units, *input.shape] for each input, at least float32."""
-    leaves = response.run.inputs
-    return [None if t is None else torch.zeros_like(wide(t.detach())).expand(units, *t.shape).clone() for t in leaves]
-
-
-def _as_inputs(totals: Sequence[Tensor | None], response: Response) -> list[Tensor | None]:
-    """In the inputs' own precision."""
-    pairs = zip(totals, response.run.inputs, strict=True)
-    return [None if total is None or leaf is None else total.to(leaf.dtype) for total, leaf in pairs]
-
-
-def _whole(response: Response, baseline: InputBaseline, points: int, memory: str | int | None) -> InputMaps:
-    totals = _zeros(response, 1)
-    for run, line, weights, samples in _points(response, baseline, points, memory, 1):
-        found = run.input_gradients(response.of_rows(run, samples))
-        _add(totals, 0, [None if g is None else g.unsqueeze(0) for g in found], line, weights, samples)
-    return tuple(None if total is None else total[0] for total in _as_inputs(totals, response))
-
-
-def _points(
-    response: Response, baseline: InputBaseline, points: int, memory: str | int | None, units: int
-) -> Iterator[tuple[Run, InputLine, Tensor, Tensor]]:
-    """Runs at the points of every line: the run, its line, and the weight and sample of each of its rows."""
-    starts, (alphas, weights) = starts_of(baseline, response.net, response.x), gauss(points)
-    batch = response.run.batch
-    own = sum(leaf[0].numel() * 4 for leaf in response.run.inputs if leaf is not None)
-    extra = min(units, UNITS) * response.net.footprint(response.x) // 2  # ways back side by side
-    at_once = rows_at_once(response.net, response.x, memory, fixed=units * batch * own, extra=extra)
-    requests = [(s, a, w / len(starts)) for a, w in zip(alphas, weights, strict=True) for s in range(batch)]
-    step = at_once if response.target.any_batch else batch
-    for line in (InputLine(response, start) for start in starts):
-        for first in range(0, len(requests), step):
-            numbers, at, weight = zip(*requests[first : first + step], strict=True)
-            samples = torch.tensor(numbers, device=response.value.device)
-            run = line.run(torch.tensor(at, dtype=torch.float64), samples)
-            yield run, line, torch.tensor(weight, dtype=torch.float64), samples
-
-
-def _add(
-    totals: Sequence[Tensor | None],
-    first: int,
-    gradients: Sequence[Tensor | None],
-    line: InputLine,
-    weights: Tensor,
-    samples: Tensor,
-) -> None:
-    """Adds w (x - x') ∂/∂x to the totals of the units from ``first`` on."""
-    for total, gradient, direction in zip(totals, gradients, line.directions(samples), strict=True):
-        if total is None or gradient is None or direction is None:
-            continue
-        shape = (1, -1, *[1] * (gradient.dim() - 2))
-        term = wide(gradient) * wide(direction) * weights.to(wide(gradient)).view(shape)
-        total[first : first + len(term)].index_add_(1, samples.to(term.device), term)
+            add_to(totals, first, run.from_sites(positions, chosen), line, weights, samples)
+    return in_their_dtype(totals, response)
 
 
 def _members(groups: Groups, response: Response) -> tuple[list[int], list[Tensor]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from critpath.cli.doctor import doctor
+from critpath.cli.evaluate import evaluate
 from critpath.cli.explain import explain
 from critpath.cli.models import models
 from critpath.cli.pathways import pathways
+from critpath.cli.run import run
 from critpath.cli.shared import DEFAULT_MODEL
+from critpath.cli.show import show
 from critpath.version import __version__
 
 __all__ = ["DEFAULT_MODEL", "main"]
@@ -24,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (explain, pathways, doctor, models):
+for command in (explain, pathways, evaluate, run, show, doctor, models):
     main.add_command(command)

@@ -18,6 +18,8 @@ from critpath.neurons import NeuronSpace, NeuronValues, Site, all_finite, wide
 
 SiteFunction = Callable[[Tensor, Tensor], Tensor]
 AtSite = Callable[[int, Tensor], Tensor | None]
+BackwardRule = Callable[[Site, Tensor, Tensor], Tensor]
+"""Given a site, its activations and the gradient that comes back to them, [batch, *shape] both, what goes on back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,18 +68,24 @@ class Run:
             self._check(self.space.sites, values)
         return NeuronValues(self.space, tuple(values))
 
-    def input_gradients(self, response: Tensor, keep: NeuronValues | None = None) -> tuple[Tensor | None, ...]:
+    def input_gradients(
+        self, response: Tensor, keep: NeuronValues | None = None, rule: BackwardRule | None = None
+    ) -> tuple[Tensor | None, ...]:
         """dresponse/dinput for every input, None for integer ones; each is shaped like its input.
 
-        ``keep`` are booleans: the gradient stops at every neuron that is not kept, which so acts as a constant.
+        ``rule`` rewrites the gradient at every site that it reaches. ``keep`` stands for one such rule: booleans, by
+        which the gradient stops at every neuron that is not kept, which so acts as a constant. Give one of the two.
         """
+        change = rule if keep is None else _stopping(keep)
 
         def at_site(position: int, gradient: Tensor) -> Tensor | None:
-            if keep is None:
+            if change is None:
                 return None
-            return gradient * self.layouts[position].from_samples(keep.tensors[position]).to(gradient.device)
+            activation = self._samples(position, self.activations[position].detach())
+            changed = change(self.space.sites[position], activation, self._samples(position, gradient))
+            return self.layouts[position].from_samples(changed).to(gradient)
 
-        gradients = self._backward(response, at_site if keep is not None else None)
+        gradients = self._backward(response, at_site if change is not None else None)
         for gradient in gradients:
             if gradient is not None and not all_finite(gradient):
                 raise NumericalError(
@@ -147,6 +155,10 @@ class Run:
                     f"the values at site {site.name} {list(site.shape)} are not finite: NaN or infinity in its "
                     "activation or gradient; run in float32 or float64, or check the weights"
                 )
+
+
+def _stopping(keep: NeuronValues) -> BackwardRule:
+    return lambda site, activation, gradient: gradient * keep[site.name].to(gradient.device)
 
 
 def _gradients(response: Tensor, leaves: list[Tensor], keep_graph: bool = True) -> tuple[Tensor | None, ...]:

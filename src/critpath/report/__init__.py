@@ -27,8 +27,23 @@ from critpath.report.content import (
 from critpath.report.index import IndexEntry, index_entry, render_index
 from critpath.report.output import embed, save, write
 from critpath.report.page import render
+from critpath.report.run_content import (
+    AgreementTable,
+    Better,
+    Failure,
+    Figure,
+    MethodCurve,
+    MethodRow,
+    MetricTable,
+    Part,
+    Randomised,
+    RunContent,
+)
+from critpath.report.run_page import render_run, save_run
 
 __all__ = [
+    "AgreementTable",
+    "Better",
     "ComparedLevel",
     "ComparisonContent",
     "Content",
@@ -36,15 +51,23 @@ __all__ = [
     "DecodedImage",
     "DecodedPicture",
     "Estimate",
+    "Failure",
+    "Figure",
     "Finder",
     "FinderCurve",
     "FinderRow",
     "IndexEntry",
     "Kept",
+    "MethodCurve",
+    "MethodRow",
+    "MetricTable",
     "Pair",
+    "Part",
     "Photograph",
     "Prediction",
+    "Randomised",
     "Reach",
+    "RunContent",
     "SiteOverlap",
     "SiteRow",
     "SparsityLevel",
@@ -54,7 +77,9 @@ __all__ = [
     "render",
     "render_comparison",
     "render_index",
+    "render_run",
     "save",
     "save_comparison",
+    "save_run",
     "write",
 ]

@@ -11,12 +11,13 @@ import numpy as np
 
 from critpath.report.comparison import ComparisonContent
 from critpath.report.content import Content
+from critpath.report.run_content import RunContent
 
 SCHEMA = 1
 _UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
-def script_json(content: Content | ComparisonContent) -> str:
+def script_json(content: Content | ComparisonContent | RunContent) -> str:
     """Everything but the arrays, NaN and infinity as null, safe against ``</script>``."""
     text = json.dumps({"schema": SCHEMA, **_plain(content)}, ensure_ascii=False, allow_nan=False)
     return text.translate(_UNSAFE)

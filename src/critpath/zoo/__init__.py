@@ -1,5 +1,6 @@
-"""Models, preprocessing and images by name."""
+"""Models, preprocessing, images and data sets by name."""
 
+from critpath.zoo.data import DataSet, load_data
 from critpath.zoo.default import DEFAULT_MODEL
 from critpath.zoo.images import demo_images, find_images, read_image
 from critpath.zoo.models import available, load
@@ -9,6 +10,7 @@ from critpath.zoo.values import LoadedModel, ModelInfo, imagenet_classes
 
 __all__ = [
     "DEFAULT_MODEL",
+    "DataSet",
     "LoadedModel",
     "ModelInfo",
     "Preprocess",
@@ -19,5 +21,6 @@ __all__ = [
     "import_timm",
     "import_torchvision",
     "load",
+    "load_data",
     "read_image",
 ]

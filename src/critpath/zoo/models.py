@@ -9,6 +9,7 @@ import torch
 
 from critpath.errors import OptionError
 from critpath.zoo.default import DEFAULT_MODEL, default_info, load_default
+from critpath.zoo.digits import DIGITS_MODEL, digits_info, load_digits_model
 from critpath.zoo.packages import close_matches
 from critpath.zoo.python_file import is_python_spec, load_python
 from critpath.zoo.timm_models import load_timm, timm_info, untrained_timm
@@ -19,7 +20,7 @@ from critpath.zoo.weights import fingerprint, fit_weights, read_weights
 _TRAINED = {"torchvision": load_torchvision, "timm": load_timm}
 _UNTRAINED = {"torchvision": untrained_torchvision, "timm": untrained_timm}
 _FORMS = (
-    f"{DEFAULT_MODEL}, torchvision:NAME, timm:NAME, file:WEIGHTS.safetensors@ARCHITECTURE, "
+    f"{DEFAULT_MODEL}, {DIGITS_MODEL}, torchvision:NAME, timm:NAME, file:WEIGHTS.safetensors@ARCHITECTURE, "
     "or path/to/module.py:function"
 )
 
@@ -28,7 +29,7 @@ def load(spec: str, *, arch: str | None = None, allow_pickle: bool = False, devi
     """The model that `spec` names, in evaluation mode, on `device`. The random state is left as it was.
 
     Args:
-        spec: `efficientnet-lite0`; `torchvision:NAME` or `torchvision:NAME@WEIGHTS`; `timm:NAME`;
+        spec: `efficientnet-lite0`; `digits`; `torchvision:NAME` or `torchvision:NAME@WEIGHTS`; `timm:NAME`;
             `file:WEIGHTS@ARCHITECTURE`, weights from a .safetensors file into `torchvision:NAME`,
             `timm:NAME` or `module.py:function`; or `path/to/module.py:function`, which is run and
             returns a module, `(module, Preprocess)` or a `LoadedModel`.
@@ -59,13 +60,15 @@ def available() -> tuple[ModelInfo, ...]:
         ModelInfo("file:WEIGHTS@ARCHITECTURE", "file", "weights of your own (.safetensors)", True),
         ModelInfo("path/to/module.py:function", "file", "a function of your own that builds a model", True),
     )
-    return (default_info(), *torchvision_infos(), timm_info(), *files)
+    return (default_info(), digits_info(), *torchvision_infos(), timm_info(), *files)
 
 
 def _resolve(spec: str, arch: str | None, allow_pickle: bool) -> LoadedModel:
     scheme, _, rest = spec.partition(":")
     if spec == DEFAULT_MODEL:
         return load_default()
+    if spec == DIGITS_MODEL:
+        return load_digits_model()
     if scheme == "file":
         return _load_file(rest, arch, allow_pickle)
     if scheme in _TRAINED:

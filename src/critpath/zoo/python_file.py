@@ -1,4 +1,4 @@
-"""A model that a function in a user's own file builds."""
+"""What a function in a user's own file gives: a model, data, an explanation."""
 
 from __future__ import annotations
 
@@ -38,6 +38,17 @@ def load_python(spec: str) -> LoadedModel:
         OptionError: it has no such function, or the function returns something else.
         ModelError: the file or the function raised.
     """
+    return _as_loaded(spec, call_python(spec, purpose="build the model without arguments"))
+
+
+def call_python(spec: str, *arguments: Any, purpose: str) -> Any:
+    """What `function(*arguments)` of `path/to/module.py:function` returns; the file is run first.
+
+    Raises:
+        StorageError: the file does not exist.
+        OptionError: it has no such function.
+        ModelError: the file or the function raised; the message says that it has to `purpose`.
+    """
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise OptionError(f"{spec!r} does not have the form path/to/module.py:function.")
@@ -45,10 +56,9 @@ def load_python(spec: str) -> LoadedModel:
     if not path.is_file():
         raise StorageError(f"There is no file {path} (looked from {Path.cwd()}). Check the path.")
     with _importable(path.resolve().parent):
-        function = _function(_module(path), path, match["function"])
-        with _blamed(spec):
-            result = function()
-    return _as_loaded(spec, result)
+        function = _function(_module(path, purpose), path, match["function"])
+        with _blamed(spec, purpose):
+            return function(*arguments)
 
 
 @contextmanager
@@ -62,19 +72,19 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _blamed(where: str) -> Iterator[None]:
+def _blamed(where: str, purpose: str) -> Iterator[None]:
     try:
         yield
     except CritpathError:
         raise
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"{where} raised {type(error).__name__}: {error}. It has to build the model without arguments; "
+            f"{where} raised {type(error).__name__}: {error}. It has to {purpose}; "
             "run it on its own to see where it fails."
         ) from error
 
 
-def _module(path: Path) -> ModuleType:
+def _module(path: Path, purpose: str) -> ModuleType:
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"critpath_model_{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -82,12 +92,12 @@ def _module(path: Path) -> ModuleType:
         raise StorageError(f"{path} cannot be imported as a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look their module up
-    with _blamed(str(path)):
+    with _blamed(str(path), purpose):
         spec.loader.exec_module(module)
     return module
 
 
-def _function(module: ModuleType, path: Path, name: str) -> Callable[[], Any]:
+def _function(module: ModuleType, path: Path, name: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]

@@ -1,0 +1,150 @@
+"""What a run found, in words; every sentence is made from the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from critpath.report import words
+from critpath.report.comparison import Estimate
+from critpath.report.comparison_words import listed
+from critpath.report.run_content import MethodRow, MetricTable, RunContent
+
+CHECKS = ("parameter_randomisation", "smooth_mprt", "efficient_mprt")
+"""Metrics that a method has to pass; who comes first there is no better explanation for it."""
+
+DIRECTION = {"lower": "lower is better", "higher": "higher is better", "neither": "no direction is better"}
+
+
+def number(value: float) -> str:
+    """Three significant digits: ``0.0467``, ``−12.3``."""
+    if not math.isfinite(value):
+        return words.MISSING
+    if value and not 1e-4 <= abs(value) < 1e5:
+        return f"{value:.2e}".replace("-", "−")
+    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def known(estimate: Estimate | None) -> bool:
+    """Whether there is an interval."""
+    return estimate is not None and math.isfinite(estimate.low) and math.isfinite(estimate.high)
+
+
+def interval(estimate: Estimate | None) -> str:
+    """``0.012 to 0.034``."""
+    if estimate is None or not known(estimate):
+        return words.MISSING
+    return f"{number(estimate.low)} to {number(estimate.high)}"
+
+
+def signed(value: float) -> str:
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def difference(estimate: Estimate | None) -> str:
+    """``−0.012``, n/a where there is none."""
+    return words.MISSING if estimate is None else signed(estimate.mean)
+
+
+def verdict(table: MetricTable, estimate: Estimate | None) -> str:
+    """``better``, ``worse``, ``tie``, or nothing where it cannot be said."""
+    found = table.verdict(estimate)
+    return "" if found == "unknown" else found
+
+
+def heading(table: MetricTable, tables: Sequence[MetricTable]) -> str:
+    """The table's title, with the evaluation's name where there are several."""
+    several = len({one.evaluation for one in tables}) > 1
+    return f"{table.title}: {table.evaluation}" if several else table.title
+
+
+def units(table: MetricTable) -> str:
+    """``12 images``, ``11 to 12 images``: how many there are over the methods."""
+    counts = sorted({row.n for row in table.rows})
+    if not counts:
+        return f"0 {table.unit}s"
+    low = f"{counts[0]:,} to " if len(counts) > 1 else ""
+    return low + words.count(counts[-1], table.unit)
+
+
+def state(content: RunContent) -> str:
+    """How much of the run is there."""
+    if not content.total:
+        return "The run holds no task."
+    if content.done == content.total:
+        return f"The run is complete: {words.count(content.total, 'task')}."
+    return (
+        f"The run is not complete: {content.done:,} of {words.count(content.total, 'task')} are there, and all numbers "
+        "are of these."
+    )
+
+
+def finding(table: MetricTable) -> str:
+    """Which method does best, which cannot be told apart from it, and which are no better than the reference."""
+    best = table.best
+    if best is None:
+        return "There is no number yet." if not table.ranked else "This metric ranks no method."
+    return f"{_leader(table, best)}{_ties(table, best)}.{_no_better(table)}{_few(table)}"
+
+
+def _leader(table: MetricTable, best: MethodRow) -> str:
+    control = ", a control," if best.control else ""
+    bounds = f" (95 % interval {interval(best.main)})" if known(best.main) else ""
+    return f"{best.method}{control} does best with {number(best.main.mean)}{bounds}"
+
+
+def _ties(table: MetricTable, best: MethodRow) -> str:
+    others = [row for row in table.ranked if row is not best and table.enough(row)]
+    if not others:
+        return ""
+    tied = [row.method for row in others if table.verdict(row.to_best) == "tie"]
+    unknown = [row.method for row in others if table.verdict(row.to_best) == "unknown"]
+    if unknown:
+        return f"; with so few {table.unit}s its lead has no interval"
+    if not tied:
+        return ", ahead of every other method"
+    return f"; the difference from {listed(tied)} is not distinguishable from zero"
+
+
+def _no_better(table: MetricTable) -> str:
+    """Methods that do not beat the reference, which a method has to."""
+    verdicts = {row.method: table.verdict(row.to_reference) for row in table.rows if not row.control}
+    worse = [method for method, found in verdicts.items() if found == "worse"]
+    tied = [method for method, found in verdicts.items() if found == "tie"]
+    found = [f"Worse than {table.reference}: {listed(worse)}."] if worse else []
+    found += [f"Not distinguishable from {table.reference}: {listed(tied)}."] if tied else []
+    return "".join(f" {sentence}" for sentence in found)
+
+
+def _few(table: MetricTable) -> str:
+    """Methods that have no number on most units, which the others have."""
+    few = [f"{row.method} ({row.n:,})" for row in table.ranked if not table.enough(row)]
+    return f" Ranked last, for too few {table.unit}s with a number: {listed(few)}." if few else ""
+
+
+def capital(text: str) -> str:
+    """With a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def overall(content: RunContent) -> str:
+    """Which method wins how often, over all tables that rank methods by how good they are."""
+    ranked = [table for table in content.tables if table.best is not None and table.kind not in CHECKS]
+    if not ranked:
+        return "No metric ranks the methods yet."
+    wins: dict[str, int] = {}
+    for table in ranked:
+        assert table.best is not None
+        wins[table.best.method] = wins.get(table.best.method, 0) + 1
+    order = sorted(wins.items(), key=lambda item: -item[1])
+    named = listed([f"{method} on {count}" for method, count in order])
+    clear = sum(_is_clear(table) for table in ranked)
+    return (
+        f"Of {words.count(len(ranked), 'ranking')}, {named} came first; in {clear:,} of them the lead over every other "
+        "method is distinguishable from zero."
+    )
+
+
+def _is_clear(table: MetricTable) -> bool:
+    return all(table.verdict(row.to_best) == "worse" for row in table.ranked[1:] if table.enough(row))
