@@ -2,6 +2,7 @@
 # make test    lint and tests, as in CI                                         make bench   speed and memory
 # make bench-contributions   errors, times and memory of the contributions, beside Captum (needs CRITPATH_ASSETS)
 # make bench-pathways        finders, radius of linearity, decoding (needs CRITPATH_ASSETS)
+# make bench-evaluation      perturbation, randomisation, runs, Ray, planning (needs CRITPATH_ASSETS)
 # make study-pathways        the pathway paper's figures 1 to 3 on four networks, resumable (hours; needs CRITPATH_ASSETS)
 # PYTHON=python3.12 chooses the interpreter that .venv is made with; JOBS is the number of test processes.
 
@@ -11,13 +12,14 @@ REPORT ?= critpath-report.html
 RESULTS ?= benchmarks/results/core-cpu.json
 CONTRIBUTIONS ?= benchmarks/results/contributions-cpu.json
 PATHWAYS ?= benchmarks/results/pathways-cpu.json
+EVALUATION ?= benchmarks/results/evaluation-cpu.json
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 PYTEST_OPTIONS ?= -q -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format pytest docs bench bench-contributions bench-pathways study-pathways clean
+.PHONY: help demo test lint format pytest docs bench bench-contributions bench-pathways bench-evaluation study-pathways clean
 
 help:
 	@sed -n '/^# /!q; s/^# //p' Makefile
@@ -54,6 +56,10 @@ bench-contributions: $(VENV)/dev.stamp
 
 bench-pathways: $(VENV)/dev.stamp
 	$(BIN)/python benchmarks/pathways.py -o $(PATHWAYS)
+
+# One thread, so that times of the processor can be taken and Ray's workers do not wait for each other.
+bench-evaluation: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py -o $(EVALUATION)
 
 study-pathways: $(VENV)/dev.stamp
 	PYTHONPATH=. GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/python -m studies.pathways run

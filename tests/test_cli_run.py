@@ -14,8 +14,10 @@ import torch
 from click.testing import CliRunner, Result
 
 from critpath.cli import main
+from critpath.cli.run import places
 from critpath.runs.fold import fold
 from critpath.runs.folder import locked, open_run
+from critpath.runs.plan import Plan
 
 MODELS = """
 import os
@@ -247,3 +249,22 @@ def test_what_the_folder_says_of_itself(run: Run, place: Path) -> None:
     facts = open_run("out").facts
     assert facts["models"]["net"]["load"] == f"{place}/m.py:net"
     assert facts["threads"] == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "engine", "workers", "expected"),
+    [
+        ("cpu", "local", None, ["cpu"]),
+        ("cpu", "ray", 3, ["cpu"]),
+        ("cpu", "ray", None, ["cpu"] * 2),
+        ("cuda", "ray", None, ["cuda:0", "cuda:1"]),
+        ("cuda:1", "ray", None, ["cuda:1"]),
+    ],
+)
+def test_where_workers_are_by_default(
+    device: str, engine: str, workers: int | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    plan = Plan({}, {}, {}, {}, (), device=device, threads=3)
+    assert list(places(plan, engine, None, workers)) == expected

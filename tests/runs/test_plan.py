@@ -344,3 +344,13 @@ def test_names_of_classes(read: Read) -> None:
     entry = read(changed("{arrays: a.npz}", "{arrays: a.npz, names: [n, e, s, w]}")).data["arrays"]
     assert opened("arrays", entry).classes == ("n", "e", "s", "w")
     assert torch.equal(opened("arrays", entry).labels, torch.arange(9) % 4)  # type: ignore[arg-type]
+
+
+def test_the_plan_of_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/evaluation.md").read_text("utf-8")
+    (tmp_path / "plan.yaml").write_text(page.split("```yaml\n")[1].split("```")[0], "utf-8")
+    (tmp_path / "my_model.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(2, 2)\n", "utf-8")
+    (tmp_path / "my_maps.py").write_text("def make(model):\n    return lambda x, target: x\n", "utf-8")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "one.png")
+    assert set(read_plan(tmp_path / "plan.yaml").methods) == {"gradient", "sparse", "own", "random"}

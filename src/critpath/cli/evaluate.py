@@ -28,7 +28,7 @@ SEEDS = ("\nseed: 0\n", "seeds: [0, 1]")
     type=click.Choice(["local", "ray"]),
     help="One process, or workers of Ray.",
 )
-@click.option("--workers", type=click.IntRange(1), help="How many workers of Ray.  [default: 1]")
+@click.option("--workers", type=click.IntRange(1), help="How many workers of Ray.  [default: as the cores allow]")
 @click.option("--plan", "only_plan", is_flag=True, help="Only print the plan, to copy and change it.")
 @errors_in_one_line
 def evaluate(output: Path, seed: int, engine: str, workers: int | None, only_plan: bool) -> None:
@@ -46,7 +46,7 @@ def evaluate(output: Path, seed: int, engine: str, workers: int | None, only_pla
         file = Path(place) / "plan.yaml"
         file.write_text(text, "utf-8")
         folder, plan = begun(file, output)
-    outcome = carry_out(folder, plan, engine=engine, workers=workers, devices=(plan.device,))
+    outcome = carry_out(folder, plan, engine=engine, workers=workers)
     finish(folder, outcome)
 
 

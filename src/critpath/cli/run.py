@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -39,7 +40,11 @@ def engine_options(command: Callable[..., None]) -> Callable[..., None]:
                 help="One process, or workers of Ray.",
             ),
             click.option("--address", help="A cluster of Ray, or `auto`.  [default: Ray on this machine]"),
-            click.option("--workers", type=click.IntRange(1), help="How many workers of Ray.  [default: 1]"),
+            click.option(
+                "--workers",
+                type=click.IntRange(1),
+                help="How many workers of Ray.  [default: one per GPU, or as the cores allow]",
+            ),
             click.option(
                 "--device", "devices", multiple=True, help="Where to run, once for each worker.  [default: the plan's]"
             ),
@@ -90,9 +95,7 @@ def run(
         _show_tasks(_planned(plan, resume))
         return
     folder, settled = reopened(resume) if resume else begun(plan or Path(), output or Path())
-    outcome = carry_out(
-        folder, settled, engine=engine, address=address, workers=workers, devices=devices or (settled.device,)
-    )
+    outcome = carry_out(folder, settled, engine=engine, address=address, workers=workers, devices=devices)
     finish(folder, outcome, exports)
 
 
@@ -129,7 +132,7 @@ def carry_out(
     engine: str = "local",
     address: str | None = None,
     workers: int | None = None,
-    devices: Sequence[str] = ("cpu",),
+    devices: Sequence[str] = (),
 ) -> Outcome:
     """Do the tasks of a plan that are not done yet, and show how far they are on standard error."""
     from critpath.runs.execute import execute
@@ -143,11 +146,22 @@ def carry_out(
         with redirect_stdout(sys.stderr):
             return execute(
                 tasks_of(plan), folder, workshop, plan.resolved(), engine=engine, address=address, workers=workers,
-                devices=devices, threads=plan.threads, watch=watch,
+                devices=devices or places(plan, engine, address, workers), threads=plan.threads, watch=watch,
             )  # fmt: skip
     except KeyboardInterrupt:
         click.echo(_how_to_resume(folder.root), err=True)
         raise SystemExit(STOPPED) from None
+
+
+def places(plan: Plan, engine: str, address: str | None, workers: int | None) -> Sequence[str]:
+    """A device for each worker, where none is named: the plan's, every GPU, or as often the CPU as its cores allow."""
+    import torch
+
+    if engine == "local" or workers is not None or address is not None:
+        return (plan.device,)
+    if plan.device == "cuda":
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [plan.device] * (max(1, (os.cpu_count() or 1) // plan.threads) if plan.device == "cpu" else 1)
 
 
 def finish(folder: RunFolder, outcome: Outcome, exports: Sequence[str] = ()) -> None:

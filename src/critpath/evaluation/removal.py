@@ -74,7 +74,7 @@ def reduced(maps: Tensor) -> Tensor:
 
     By "max_abs" the pixels' relevance stays what it was. Raises OptionError, InputError.
     """
-    first, *others = _values(maps).split(1, dim=1)
+    first, *others = torch.split(_values(maps), 1, dim=1)
     found = first.clone()
     for other in others:
         found = torch.where((other.abs() > found.abs()) | other.isnan(), other, found)
