@@ -17,7 +17,7 @@ import critpath
 
 PACKAGE = Path(critpath.__file__).parent
 ROWS = (
-    *("errors", "version", "files", "registry", "options", "intervals", "draws"),
+    *("errors", "version", "files", "registry", "options", "verdict", "intervals", "draws"),
     *("accuracy", "descent", "neurons", "pathway"),
     *("network", "memory", "targets", "groups", "response", "baselines", "lines", "store", "contributions"),
     *("selection", "analysis", "attribution", "decoding", "audit", "evaluation", "zoo", "report", "explanation"),

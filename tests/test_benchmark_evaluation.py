@@ -62,7 +62,10 @@ RESULTS: dict[str, Any] = {
     "overhead": [
         {"run": "small", "tasks": 6, "seconds": 7.0, "share": 0.04, "parts": {"method": 3.0, "plan": 0.5}}
     ],
-    "ray": [{"engine": "Ray", "start": 5.0, "work": 10.0, "end": 1.0, "speed": 1.9, "same_bits": False}],
+    "ray": [
+        {"engine": "one", "start": 0.0, "work": 19.0, "end": 0.0, "speed": 1.0, "same_bits": True},
+        {"engine": "Ray", "start": 5.0, "work": 10.0, "end": 1.0, "speed": 1.9, "same_bits": False},
+    ],
 }  # fmt: skip
 
 
@@ -146,13 +149,25 @@ def test_the_overhead_is_all_but_method_and_metric(part: Any) -> None:
     assert row["parts"]["rest"] == pytest.approx(0.5)
 
 
+def test_a_part_within_another_is_counted_once(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, now = part("running"), iter([0.0, 1.0, 4.0, 9.0, 10.0, 12.0])
+    monkeypatch.setattr(running.time, "perf_counter", lambda: next(now))
+    watch = running.Stopwatch()
+    inner = watch.timed("inner", lambda: None)
+    watch.timed("outer", inner)()
+    inner()
+    assert watch.spent == {"inner": 5.0, "outer": 6.0}
+
+
 def test_a_run_is_timed_by_its_parts_and_put_back(part: Any, text: str) -> None:
     running = part("running")
     before = dict(running.measures.MEASURES), running.RunFolder.write
     row = running.overhead(text)
     assert row["tasks"] == 12
     assert 0 < row["share"] < 1
-    assert set(row["parts"]) == {"plan", "method", "metric", "images", "models", "writing", "rest", "fold"}
+    assert set(row["parts"]) == {
+        "plan", "method", "metric", "images", "prediction", "models", "writing", "rest", "fold",
+    }  # fmt: skip
     assert min(row["parts"].values()) >= 0
     assert (dict(running.measures.MEASURES), running.RunFolder.write) == before
 
@@ -230,6 +245,16 @@ def test_a_training_step_is_measured(part: Any) -> None:
     assert part("planning").training_step("cpu", 1, width=2, batch=4) > 0
 
 
+def test_what_takes_long_is_called_once(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    planning, told = part("planning"), []
+    times = iter([1.0, 6.0, 2.0, 3.0])
+    monkeypatch.setattr(planning, "seconds", lambda call, device: told.append(call) or next(times))
+    assert planning._each(lambda: None, 2, "cpu", 3) == 1.5
+    times = iter([planning.LONG + 4])
+    assert planning._each(lambda: None, 2, "cpu", 3) == 4.0
+    assert len(told) == 5
+
+
 def test_ratios_are_of_the_same_round(part: Any) -> None:
     clock = part("clock")
     table = [{"a": 2.0, "b": 1.0}, {"a": 9.0, "b": 3.0}, {"a": 8.0, "b": 2.0}]
@@ -251,11 +276,12 @@ def test_tables_show_every_section(part: Any) -> None:
         "| net, spearman | 26 | 12.0 s | 10.0 s | 1.20 | 27 | 15.0 | 1.25 |",
         "| ours | 30 of 30 | 0 % | 0 |",
         "| small | 6 | 7.0 s | 4.0 % | plan 0.50 |",
+        "| one | 0.0 s | 19.0 s | 0.0 s | 1.00 | yes |",
         "| Ray | 5.0 s | 10.0 s | 1.0 s | 1.90 | NO |",
         "| explanation by method | a 1, b 3 |",
     ):
         assert cells in text
-    assert part("tables").markdown({"ray": RESULTS["ray"]}).count("\n") == 3
+    assert part("tables").markdown({"ray": RESULTS["ray"]}).count("\n") == 4
 
 
 def test_spans_are_read_in_their_largest_unit(part: Any) -> None:

@@ -26,6 +26,11 @@ def test_the_docs_show_the_kept_results_of_pathways() -> None:
     assert _program("pathways/tables").markdown(results).strip() in (ROOT / "docs" / "pathways.md").read_text()
 
 
+def test_the_docs_show_the_kept_results_of_evaluation() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "evaluation-cpu.json").read_text())
+    assert _program("evaluation/tables").markdown(results).strip() in (ROOT / "docs" / "evaluation.md").read_text()
+
+
 def _program(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name.replace("/", "_"), ROOT / "benchmarks" / f"{name}.py")
     assert spec is not None

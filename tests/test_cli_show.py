@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from critpath.cli import main
+from critpath.report import Failure, RunContent
+from critpath.runs.fold import Folded
+from critpath.runs.page import run_content
 
 sys.path.append(str(Path(__file__).parent / "runs"))
 from toy_run import make_plan, make_run
@@ -96,3 +101,37 @@ def test_what_is_no_run(tmp_path: Path) -> None:
     refused(show(root, "--report", tmp_path / "no" / "page.html"), "does not exist")
     (root / "results.csv").write_text("notes")
     refused(show(root, "--export", "csv"), "no such export")
+
+
+def test_control_characters_and_markup_of_a_folder_are_not_obeyed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("critpath.runs.page.run_content", evil(root))
+    text = done(CliRunner(env={"COLUMNS": "300", "FORCE_COLOR": "1"}).invoke(main, ["show", str(root)]))
+    for sign in ("\x1b]", "\x1b[2J", "\x07", "\x9b", "\u202e"):
+        assert sign not in text
+    assert "[/x]" in text
+    assert "[bold]" in text
+    assert "owned" in text
+    as_json = done(show(root, "--json"))
+    assert json.loads(as_json)["title"].startswith("[/x]")
+    assert all(sign.isprintable() or sign == "\n" for sign in as_json)
+
+
+def evil(root: Path) -> Callable[[Folded], RunContent]:
+    """What a folder that somebody else made may say: markup, and signs that a terminal obeys."""
+    words = "[/x][bold]\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\nthat"
+
+    def content(run: Folded) -> RunContent:
+        found = run_content(run)
+        rows = tuple(replace(row, method=words) for row in found.tables[0].rows)
+        table = replace(found.tables[0], title=words, columns=(words, *found.tables[0].columns[1:]), rows=rows)
+        alike = replace(found.agreements[0], title=words, names=(words,) * len(found.agreements[0].names))
+        failure = Failure(words, words, 3, words, words)
+        return replace(found, title=words, tables=(table,), agreements=(alike,), failures=(failure,), warnings=(words,))
+
+    return content
+
+
+def test_errors_name_what_a_folder_says_without_its_signs(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"schema": "\\u001b[2J"}')
+    refused(show(tmp_path), "schema version")
+    assert "\x1b" not in show(tmp_path).stderr

@@ -28,7 +28,10 @@ from critpath.errors import CritpathError
 ROOT = Path(__file__).resolve().parents[1]
 STORIES = ("README.md", "docs/start.md")
 """Pages that are run from top to bottom; of the others each section is run alone."""
-PAGES = (*STORIES, *(f"docs/{name}.md" for name in ("howto", "concepts", "contributions", "pathways", "evaluation", "errors")))
+PAGES = (
+    *STORIES,
+    *(f"docs/{name}.md" for name in ("howto", "concepts", "contributions", "pathways", "evaluation", "errors")),
+)
 EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*.py") if p.name != "first_pathway.py")
 PROSE = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")) + [ROOT / "benchmarks/README.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -31,19 +31,23 @@ OURS = ("method", "metric")
 
 @dataclass(eq=False)
 class Stopwatch:
-    """Seconds by what they were spent on."""
+    """Seconds by what they were spent on; of a part within another only in its own."""
 
     spent: dict[str, float] = field(default_factory=dict)
+    inside: list[float] = field(default_factory=lambda: [0.0])
 
     def timed(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, its time added up."""
 
         def call(*args: Any, **options: Any) -> Any:
             start = time.perf_counter()
+            self.inside.append(0.0)
             try:
                 return function(*args, **options)
             finally:
-                self.spent[what] = self.spent.get(what, 0.0) + time.perf_counter() - start
+                taken = time.perf_counter() - start
+                self.spent[what] = self.spent.get(what, 0.0) + taken - self.inside.pop()
+                self.inside[-1] += taken
 
         return call
 
@@ -55,7 +59,8 @@ def watched() -> Iterator[Stopwatch]:
     parts: Sequence[tuple[str, Any, str]] = (
         ("method", import_module("critpath.runs.work.maps"), "explained"),
         ("images", bench.Bench, "_images"),
-        ("models", bench, "load"),
+        ("prediction", bench, "_predicted"),
+        ("models", bench, "loaded"),
         ("writing", RunFolder, "write"),
     )
     with ExitStack() as stack:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 
@@ -18,11 +20,29 @@ AT_ONCE = {"cpu": 8, "cuda": 64}
 """Rows in one forward pass beyond which nothing gets faster."""
 
 
+_LIMIT: ContextVar[str | int | None] = ContextVar("critpath_memory", default=None)
+
+
+@contextmanager
+def limited_to(memory: str | int | None) -> Iterator[None]:
+    """Within it this is the limit wherever none is given: what runs at once, on which the last bits of a sum depend,
+    then does not depend on what else the machine does. Raises OptionError for what is no limit."""
+    if memory is not None:
+        limit_of(memory, torch.device("cpu"))
+    before = _LIMIT.set(memory)
+    try:
+        yield
+    finally:
+        _LIMIT.reset(before)
+
+
 def limit_of(memory: str | int | None, device: torch.device) -> int:
-    """Bytes that may be used: ``"4GiB"``, ``"500 MB"``, a number of bytes, or half of what is free.
+    """Bytes that may be used: ``"4GiB"``, ``"500 MB"``, a number of bytes, or for None those of ``limited_to``, if
+    any, and else half of what is free.
 
     Raises OptionError for anything else.
     """
+    memory = _LIMIT.get() if memory is None else memory
     if memory is None:
         return _free(device) // 2
     if isinstance(memory, int) and not isinstance(memory, bool) and memory > 0:
@@ -40,7 +60,7 @@ def rows_at_once(net: Network, x: ModelInput, memory: str | int | None, fixed: i
     take a quarter of the limit if they can, so that there is room for what is worth keeping.
     Raises OptionError where the limit is below what one sample needs.
     """
-    device = net.device(x)
+    device, memory = net.device(x), _LIMIT.get() if memory is None else memory
     limit, one = limit_of(memory, device), net.footprint(x) + extra
     if limit < fixed + one:
         allowed = "half of what is free" if memory is None else f"memory={memory!r}"

@@ -102,6 +102,18 @@ def test_directions() -> None:
     assert float(rank_agreement(values, {"a": "lower", "b": "lower"}).high[0, 1]) == pytest.approx(-1)
 
 
+def test_only_the_same_units_are_resampled_together() -> None:
+    """A metric on label sets agrees with its own negative exactly, and with one on as many images only as drawn."""
+    values = {"a": METRICS["lerf"], "b": METRICS["lerf"]}
+    better = {"a": "lower", "b": "lower"}
+    assert float(rank_agreement(values, better).low[0, 1]) == pytest.approx(1)
+    same = rank_agreement(values, better, units={"a": "label set", "b": "label set"})
+    assert float(same.low[0, 1]) == pytest.approx(1)
+    other = rank_agreement(values, better, units={"a": "label set", "b": "image"})
+    assert float(other.tau[0, 1]) == pytest.approx(1)
+    assert float(other.low[0, 1]) < 0.9
+
+
 def test_nothing_in_common() -> None:
     values = {"a": {"p": numbers(4)}, "b": {"q": numbers(4)}}
     found = rank_agreement(values, {"a": "lower", "b": "lower"})

@@ -18,11 +18,13 @@ from critpath.evaluation.channels import channel_features, stacked
 from critpath.evaluation.feature_selection import (
     FeatureSelection,
     compare_selection,
+    enough_images,
     feature_selection,
     label_sets,
     random_importances,
     ranked_channels,
 )
+from critpath.evaluation.seeds import derived
 from critpath.intervals import bootstrap_interval
 
 NET = Network(tiny.NETWORKS["conv"].build())
@@ -152,8 +154,11 @@ def test_methods_are_compared_on_the_same_sets_and_images() -> None:
     assert found.methods == ("good", "bad", "random")
     assert found.accuracy.shape == (3, 4, 2)
     for number, one in enumerate(sets):
-        for name, importances in (("good", GOOD), ("bad", BAD), ("random", random_importances(FEATURES, 7 + number))):
-            wanted = feature_selection(importances, FEATURES, Y, one, (2, 4), seed=7 + number, train_share=0.5)
+        drawn = random_importances(FEATURES, derived(7, "filters", number))
+        for name, importances in (("good", GOOD), ("bad", BAD), ("random", drawn)):
+            wanted = feature_selection(
+                importances, FEATURES, Y, one, (2, 4), seed=derived(7, "set", number), train_share=0.5
+            )
             assert torch.equal(found.of(name)[number], wanted)
     mean, low, high = found.difference("good", "bad")
     differences = found.of("good") - found.of("bad")
@@ -165,6 +170,22 @@ def test_methods_are_compared_on_the_same_sets_and_images() -> None:
     assert torch.equal(found.estimate("good")[0], found.of("good").mean(dim=0))
 
 
+def test_the_sets_of_one_seed_draw_nothing_that_those_of_the_next_draw() -> None:
+    """The second set by one seed is not the first by the seed after it."""
+    sets = [(0, 1), (0, 1)]
+    seeds = [derived(seed, what, number) for seed in range(3) for what in ("set", "filters") for number in range(9)]
+    assert len(set(seeds)) == 3 * 2 * 9
+    first, second = (compare_selection({}, FEATURES, Y, sets, (1, 2, 3, 5, 7), seed=s).accuracy[0] for s in (0, 1))
+    assert not torch.equal(first[1], second[0])
+    assert not torch.equal(first[0], first[1])
+
+
+def test_labels_with_one_image_are_not_enough() -> None:
+    labels = torch.tensor([4, 2, 4, 9, 2, 2])
+    assert enough_images(labels).tolist() == [True, True, True, False, True, True]
+    assert enough_images(labels, 3).tolist() == [False, True, False, False, True, True]
+
+
 def test_images_without_a_value_are_left_out_for_all() -> None:
     broken = GOOD.clone()
     broken[[3, 20]] = torch.nan
@@ -173,7 +194,8 @@ def test_images_without_a_value_are_left_out_for_all() -> None:
     found = compare_selection({"good": broken, "bad": BAD}, FEATURES, Y, sets, (3,))
     wanted = compare_selection({"good": GOOD[rest], "bad": BAD[rest]}, FEATURES[rest], Y[rest], sets, (3,))
     assert torch.equal(found.accuracy, wanted.accuracy)
-    assert torch.equal(feature_selection(broken, FEATURES, Y, sets[0], (3,)), found.of("good")[0])
+    alone = feature_selection(broken, FEATURES, Y, sets[0], (3,), seed=derived(0, "set", 0))
+    assert torch.equal(alone, found.of("good")[0])
 
 
 def test_random_filters_differ_by_seed_only() -> None:

@@ -37,7 +37,7 @@ def naive(
     order = sorted(range(D), key=lambda pixel: -float(relevance.flatten()[pixel]))
     size = floor(share * D + 1e-9)
     explanation, rest = set(order[:size]), set(order[size:])
-    [generator] = sample_generators([x[None]], 0)
+    [generator] = sample_generators([x[None]], 0, "fidelity")
     draws = [torch.randperm(D, generator=generator).tolist() for _ in range(samples)]
 
     def response(image: Tensor) -> float:

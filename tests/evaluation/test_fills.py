@@ -10,6 +10,7 @@ from torch import Tensor
 
 from critpath.baselines import NAMED
 from critpath.errors import InputError, OptionError
+from critpath.evaluation import imputation
 from critpath.evaluation.fills import FILLS, NOISE, filled
 from critpath.evaluation.imputation import imputed
 
@@ -76,6 +77,15 @@ def test_imputation_of_a_batch_is_that_of_each() -> None:
     whole = imputed(X, mask)
     for i in range(4):
         torch.testing.assert_close(whole[i : i + 1], imputed(X[i : i + 1], mask[i : i + 1]), atol=1e-13, rtol=0)
+
+
+def test_images_are_solved_for_as_many_at_a_time_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, sizes = imputed(X, MASK), []
+    solve = imputation._solved
+    monkeypatch.setattr(imputation, "_solved", lambda x, *rest: sizes.append(len(x)) or solve(x, *rest))
+    monkeypatch.setattr(imputation, "AT_ONCE", {"cpu": 5 * 63})
+    assert torch.equal(imputed(X, MASK), whole)
+    assert sizes == [5, 5, 2]
 
 
 def test_what_is_left_stays() -> None:

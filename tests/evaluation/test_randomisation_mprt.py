@@ -44,7 +44,7 @@ def test_smoothed_is_the_mean_over_noisy_inputs() -> None:
     explain, target = gradient_of(model), torch.tensor([0, 1, 2])
     x = IMAGES * torch.tensor([1.0, 3.0, 0.1]).view(-1, 1, 1, 1)
     found = smoothed(explain, samples=3, noise=0.2, seed=4)(x, target)
-    for i, generator in enumerate(sample_generators([x], 4)):
+    for i, generator in enumerate(sample_generators([x], 4, "smooth explanation")):
         std = 0.2 * (x[i].max() - x[i].min())
         noisy = [x[i : i + 1] + std * torch.randn(3, 8, 8, generator=generator).double() for _ in range(3)]
         expected = sum(explain(one, target[i : i + 1]) for one in noisy) / 3

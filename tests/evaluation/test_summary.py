@@ -10,6 +10,7 @@ from tests.tiny import numbers
 from torch import Tensor
 
 from critpath.errors import MismatchError, OptionError
+from critpath.evaluation.retraining import t_estimate
 from critpath.evaluation.summary import summarise
 from critpath.intervals import resample_weights
 
@@ -64,6 +65,27 @@ def test_pairing_is_what_tells() -> None:
     rows = {row.method: row for row in summarise({"random": VALUES["random"], "other": VALUES["random"] - 0.01})}
     assert rows["other"].high > rows["random"].low
     assert rows["other"].verdict == "better"
+
+
+def test_few_repetitions() -> None:
+    """t intervals; none of a difference below three repetitions, and none where all are alike."""
+    three = {"random": torch.tensor([0.5, 0.6, 0.7]), "a": torch.tensor([0.1, 0.21, 0.29])}
+    row = summarise(three, few=True)[0]
+    expected = t_estimate(three["a"] - three["random"])
+    assert (row.difference_low, row.difference_high) == pytest.approx((float(expected.low), float(expected.high)))
+    assert row.verdict == "better"
+    two = summarise({name: values[:2] for name, values in three.items()}, few=True)[0]
+    assert math.isfinite(two.low)
+    assert math.isnan(two.difference_low)
+    assert two.verdict == ""
+    alike = summarise({"random": three["random"], "a": three["random"] - 0.3}, few=True)[0]
+    assert alike.difference == pytest.approx(-0.3)
+    assert math.isnan(alike.difference_low)
+    assert alike.verdict == ""
+    constant = summarise({"random": three["random"], "a": torch.full((3,), 0.1)}, few=True)[0]
+    assert math.isnan(constant.low)
+    empty = summarise({"random": three["random"], "a": torch.full((3,), math.nan)}, few=True)[1]
+    assert (empty.n, empty.verdict) == (0, "")
 
 
 def test_without_reference() -> None:

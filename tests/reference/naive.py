@@ -382,11 +382,11 @@ def plus(x: Any, delta: list[Tensor]) -> Any:
     return {k: add(v) for k, v in x.items()} if isinstance(x, dict) else tuple(add(v) for v in x)
 
 
-def noise(case: Case, count: int) -> list[list[Tensor]]:
+def noise(case: Case, count: int, purpose: str) -> list[list[Tensor]]:
     """``count`` standard normal values for every value of the input, a sample after the other: [count][inputs]."""
     floats = [t for t in tensors(case.x) if t.is_floating_point()]
     found = [[torch.zeros_like(t) for t in floats] for _ in range(count)]
-    for i, generator in enumerate(sample_generators(floats, 0)):
+    for i, generator in enumerate(sample_generators(floats, 0, purpose)):
         for draw in found:
             values = torch.randn(sum(t[0].numel() for t in floats), generator=generator)
             for one in draw:
@@ -398,7 +398,7 @@ def noise(case: Case, count: int) -> list[list[Tensor]]:
 def smoothgrad(case: Case, count: int, share: float) -> list[Tensor]:
     floats = [t for t in tensors(case.x) if t.is_floating_point()]
     total = [torch.zeros_like(t) for t in floats]
-    for draw in noise(case, count):
+    for draw in noise(case, count, "smoothgrad"):
         for d, t in zip(draw, floats, strict=True):
             for i in range(len(t)):
                 d[i] *= share * (t[i].max() - t[i].min())
@@ -462,7 +462,7 @@ ATTRIBUTIONS = {
     "gradcam": lambda case, keep: gradcam(case),
     "guided_gradcam": lambda case, keep: [a * b for a, b in zip(gradcam(case), guided_backprop(case), strict=True)],
     "rectgrad": lambda case, keep: changed_on_the_way_back(case, above_quantile(0.6)),
-    "random": lambda case, keep: noise(case, 1)[0],
+    "random": lambda case, keep: noise(case, 1, "random map")[0],
     "edges": lambda case, keep: edges(case),
     "prunegrad_mid": prunegrad_mid,
     "prune_pgd": lambda case, keep: prune_pgd(case, keep, 4, 0.05, 0.12),

@@ -218,3 +218,31 @@ class TestFigures:
         chosen = charts.styles(make_run((*METHODS, *(f"m{i}" for i in range(9)))))
         assert len(set(chosen.values())) == len(METHODS) + 9
         assert {chosen["random"], chosen["edges"]} == {"control0", "control1"}
+
+
+class TestOverall:
+    """The first sentence of the page."""
+
+    def test_only_leads_beyond_doubt_are_named(self) -> None:
+        lead = table_of(row("a", 0.1, None), row("b", 0.2, Estimate(0.1, 0.05, 0.15)))
+        shared = table_of(row("b", 0.1, None), row("a", 0.2, Estimate(0.1, -0.05, 0.15)))
+        run = replace(make_run(), tables=(lead, shared, shared))
+        assert (
+            "Of 3 rankings, ahead of every other method is a in 1, and in 2 the first place is shared"
+            in said.overall(run)
+        )
+        assert "ahead of" not in said.overall(replace(run, tables=(shared,)))
+
+    def test_it_names_the_map_that_moves_least_when_parameters_do(self) -> None:
+        check = replace(
+            table_of(row("a", 0.1, None), row("b", 0.7, None), replace(row("random", 1.0, None), control=True)),
+            kind="parameter_randomisation",
+        )
+        lead = table_of(row("a", 0.1, None), row("b", 0.2, Estimate(0.1, 0.05, 0.15)))
+        run = replace(make_run(), tables=(lead, check))
+        assert "moves b least (area 0.700) and a most (0.100)" in said.overall(run)
+
+    def test_a_control_in_the_first_place_is_no_finding_about_methods(self) -> None:
+        control = replace(row("random", 0.1, None), control=True)
+        table = table_of(control, row("a", 0.2, Estimate(0.1, 0.05, 0.15)))
+        assert "No method does better than chance here" in said.finding(table)

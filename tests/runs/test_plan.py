@@ -17,8 +17,8 @@ from critpath.errors import MismatchError, OptionError, StorageError
 from critpath.runs.checks import read_plan
 from critpath.runs.document import parse
 from critpath.runs.kinds import KINDS, checked_kind
+from critpath.runs.loading import opened
 from critpath.runs.plan import Plan, check_files, file_digest, plan_of
-from critpath.runs.sources import opened
 
 MODELS = """
 import torch
@@ -58,6 +58,7 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "m.py").write_text(MODELS)
     images = np.random.RandomState(0).rand(9, 1, 8, 8).astype(np.float32)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(9) % 4)
+    np.savez(tmp_path / "copy.npz", images=images, labels=np.arange(9) % 4)
     np.savez(tmp_path / "unlabelled.npz", images=images)
     return tmp_path
 
@@ -174,6 +175,8 @@ def test_short_numbers_are_numbers(read: Read) -> None:
         (PLAN + "batch: true\n", 10, ["batch is True"]),
         (PLAN + "maps: half\n", 10, ["'half'", "reduced, full"]),
         (PLAN + "device: /dev/gpu\n", 10, ["device", "cuda:0"]),
+        (PLAN + "memory: much\n", 10, ["memory is 'much'", "4GiB"]),
+        (PLAN + "memory:\n", 10, ["memory"]),
         (PLAN + "random: 3\n", 10, ["random is 3", "True or False"]),
         (PLAN + "seed: 1\nseed: 2\n", 11, ["'seed' is there twice", "line 10"]),
         (PLAN + "seed: 2026-01-01\n", 10, ["date", "quotes"]),
@@ -224,6 +227,14 @@ def test_wrong_plans(read: Read, text: str, line: int, words: list[str]) -> None
     refused(read, text, line, *words)
 
 
+def two(train: str, test: str) -> str:
+    """A plan that trains on one data set and tests on another."""
+    return (
+        ROAR.replace("  arrays: {arrays: a.npz}", f"  arrays: {train}\n  b: {test}")
+        + "evaluations:\n  - {train: arrays, data: b, test: b}\n"
+    )
+
+
 ROAR = changed("  pixel_perturbation: {shares: [0.1, 0.2]}", "  roar: {seeds: [0]}")
 
 
@@ -232,6 +243,11 @@ ROAR = changed("  pixel_perturbation: {shares: [0.1, 0.2]}", "  roar: {seeds: [0
     [
         (ROAR, 1, ["names no train data", "arrays"]),
         (ROAR + "evaluations:\n  - {train: arrays}\n", 11, ["names no test data"]),
+        (ROAR + "evaluations:\n  - {train: arrays, test: arrays}\n", 11, ["tested on", "train 'arrays'", "are one"]),
+        (two("{arrays: a.npz, limit: 5}", "{arrays: a.npz, start: 4}"), 12, ["images of one source in common"]),
+        (two("{arrays: a.npz, limit: 5}", "{arrays: copy.npz, limit: 5}"), 12, ["the same images"]),
+        (two("{arrays: a.npz, limit: 4}", "{arrays: a.npz, start: 4, shuffle: 1}"), 12, ["shuffled differently"]),
+        (two("{digits: all, limit: 1300}", "{digits: validation}"), 12, ["in common"]),
         (
             ROAR.replace("a.npz", "unlabelled.npz") + "evaluations:\n  - {train: arrays, test: arrays}\n",
             11,
@@ -354,3 +370,51 @@ def test_the_plan_of_the_documentation_is_one(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "one.png")
     assert set(read_plan(tmp_path / "plan.yaml").methods) == {"gradient", "sparse", "own", "random"}
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("{arrays: a.npz, limit: 4}", "{arrays: a.npz, start: 4}"),
+        ("{arrays: a.npz, limit: 4, shuffle: 1}", "{arrays: a.npz, start: 4, shuffle: 1}"),
+        ("{digits: train}", "{digits: validation}"),
+        ("{digits: all, limit: 1197}", "{digits: test}"),
+    ],
+)
+def test_parts_without_common_images(read: Read, train: str, test: str) -> None:
+    assert read(two(train, test)).evaluations[0].train == "arrays"
+
+
+def test_memory_is_in_the_plan(read: Read) -> None:
+    assert read(PLAN).resolved()["memory"] == "1GiB"
+    plan = read(PLAN + "memory: 2 GiB\n")
+    assert plan_of(plan.resolved()).memory == "2 GiB"
+
+
+def test_files_that_a_users_file_imports_are_its_own(read: Read, place: Path) -> None:
+    (place / "helper.py").write_text("X = 1\n")
+    (place / "m.py").write_text("import helper\n" + MODELS)
+    plan = read(PLAN)
+    assert set(plan.files()) >= {str(place / "helper.py"), str(place / "m.py")}
+    check_files(plan, place / "run")
+    (place / "helper.py").write_text("X = 2\n")
+    with pytest.raises(MismatchError, match=r"helper\.py has changed"):
+        check_files(plan, place / "run")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": "torchvision", "where": "CIFAR10", "options": {"root": "run/root", "allow_pickle": True}},
+        {"source": "images", "where": "run/pics"},
+        {"source": "images", "where": "pics", "options": {"labels": "run/labels.csv"}},
+    ],
+)
+def test_data_of_the_runs_own_folder(read: Read, place: Path, change: dict[str, object]) -> None:
+    resolved = read(PLAN).resolved()
+    for name in ("where", "options"):
+        if name in change:
+            change[name] = json.loads(json.dumps(change[name]).replace("run/", f"{place}/run/"))
+    resolved["data"]["arrays"].update(change, files={})
+    with pytest.raises(OptionError, match="own folder"):
+        check_files(plan_of(resolved), place / "run")

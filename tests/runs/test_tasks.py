@@ -77,12 +77,13 @@ def test_order_names_and_needs() -> None:
 
 def test_numbers_of_tasks() -> None:
     found = kinds(tasks_of(EVERYTHING))
-    assert found["maps"] == 3 * (3 + 3 + 1)  # methods x chunks of test, train and validation
+    assert found["maps"] == 3 * 3 + 2 * (3 + 1)  # methods x chunks of test; all but random, of train and validation
     assert found["measure"] == 4 * 3 * 3  # metrics x methods x chunks
     assert found["agreement"] == 3
     assert found["tuning"] == 1
     assert (found["importances"], found["selection"]) == (3, 1)
     assert found["retraining"] == 3 * (2 * 2 + 1) + 2  # methods x (ROAR + KAR) + seeds of unmodified images
+    assert found["common"] == 1
     assert found["same"] == 1  # KAR's unmodified images, trained for ROAR
 
 
@@ -106,6 +107,41 @@ def test_maps_are_the_same_whatever_else_is_measured() -> None:
     assert {name: many[name] for name in few} == few
 
 
+def test_unmodified_images_are_trained_on_once() -> None:
+    """Also where two evaluations train on the same images; not where another method may leave out others."""
+    first = plan("roar")
+    for methods, once in ((tuple(METHODS), True), (("random", "mine", "gradient"), True), (("mine", "random"), False)):
+        again = replace(first.evaluations[0], name="again", methods=methods, metrics=("kar",))
+        tasks = {task.name: task for task in tasks_of(replace(first, evaluations=(*first.evaluations, again)))}
+        assert tasks["again.kar.unmodified.1"].kind == ("same" if once else "retraining")
+        assert tasks["again.kar.unmodified.1"].needs == (("e.roar.unmodified.1",) if once else ("common.again",))
+
+
+def test_importances_are_shared_by_metrics_and_evaluations() -> None:
+    others = {
+        "fewer": metric("feature_selection", counts=[5], seed=3),
+        "other": metric("feature_selection", methods=["taylor"]),
+    }
+    given = plan("features", "fewer", metrics={**METRICS, **others})
+    twice = replace(given, evaluations=(*given.evaluations, replace(given.evaluations[0], name="again")))
+    tasks = {task.name: task for task in tasks_of(twice)}
+    assert kinds(tuple(tasks.values()))["importances"] == 3
+    needs = {tasks[f"{e}.{m}.all"].needs for e in ("e", "again") for m in ("features", "fewer")}
+    assert len(needs) == 1
+    three = plan("features", "fewer", "other", metrics={**METRICS, **others})
+    assert kinds(tasks_of(three))["importances"] == 6
+
+
+def test_what_parts_are_for_counts() -> None:
+    """Swapping the images to train on and to test on gives other results."""
+    one = plan("roar")
+    swapped = replace(one.evaluations[0], train="test", test="train")
+    other = replace(one, evaluations=(swapped,))
+    mine, theirs = ({task.name: task for task in tasks_of(p)} for p in (one, other))
+    name = "e.roar.unmodified.0"
+    assert mine[name].facts["depends"] != theirs[name].facts["depends"]
+
+
 def test_a_metric_needs_its_maps() -> None:
     tasks = {task.name: task for task in tasks_of(EVERYTHING)}
     assert tasks["e.lerf.mine.000001"].needs == ("maps.net.test.mine.000001",)
@@ -113,8 +149,10 @@ def test_a_metric_needs_its_maps() -> None:
     assert tasks["e.alike.000002"].needs == tuple(f"maps.net.test.{m}.000002" for m in METHODS)
     of_all = tasks["e.roar.mine.0.1.0"].needs
     wanted = [("train", 3), ("validation", 1), ("test", 3)]
-    assert of_all == tuple(f"maps.net.{d}.mine.{i:06d}" for d, n in wanted for i in range(n))
-    assert tasks["e.roar.unmodified.0"].needs == ()
+    of_mine = tuple(f"maps.net.{d}.mine.{i:06d}" for d, n in wanted for i in range(n))
+    assert of_all == ("common.e", *of_mine)
+    assert tasks["e.roar.random.0.1.0"].needs == tasks["e.roar.unmodified.0"].needs == ("common.e",)
+    assert tasks["common.e"].needs == (*(name.replace("mine", "gradient") for name in of_mine), *of_mine)
     assert tasks["e.kar.unmodified.1"].needs == ("e.roar.unmodified.1",)
 
 

@@ -21,9 +21,7 @@ from critpath.evaluation.perturbation import pixel_perturbation
 from critpath.evaluation.randomisation import efficient_mprt, parameter_randomisation
 from critpath.evaluation.removal import reduced
 from critpath.evaluation.retraining.fidelity import f_fidelity, fidelity_model, fine_tuning
-from critpath.evaluation.retraining.recipe import papers_recipe
-from critpath.evaluation.retraining.roar import retrained_accuracy
-from critpath.evaluation.retraining.split import Split, train_and_validation
+from critpath.evaluation.retraining.split import train_and_validation
 from critpath.network import Network
 from critpath.runs.checks import read_plan
 from critpath.runs.shard import Shard, shard_bytes
@@ -116,7 +114,7 @@ def model(place: Path) -> torch.nn.Module:
     return load(f"{place}/m.py:net").model
 
 
-PERTURBED = "metrics: {lerf: {metric: pixel_perturbation, shares: [0.1, 0.3]}}\n"
+PERTURBED = "metrics: {lerf: {metric: pixel_perturbation, shares: [0.1, 0.3], mean: 0}}\n"
 
 
 def test_maps_are_the_methods_for_the_predicted_class(tmp_path: Path, x: Tensor, y: Tensor) -> None:
@@ -181,7 +179,7 @@ def test_the_model_is_the_same_after_all(tmp_path: Path, x: Tensor, y: Tensor) -
 
 def test_fidelity_is_by_the_tuned_model(tmp_path: Path, x: Tensor) -> None:
     y = torch.arange(10) // 9
-    metric = "{metric: f_fidelity, shares: [0.2], samples: 3, max_share: 0.2, tuning: {epochs: 2}}"
+    metric = "{metric: f_fidelity, mean: 0, shares: [0.2], samples: 3, max_share: 0.2, tuning: {epochs: 2}}"
     text = f"methods: {{mine: {{python: m.py:by_input}}}}\nmetrics: {{fid: {metric}}}\nevaluations: [{{train: a}}]\n"
     shards = done(tmp_path, x, y, text)
     net = model(tmp_path)
@@ -189,35 +187,6 @@ def test_fidelity_is_by_the_tuned_model(tmp_path: Path, x: Tensor) -> None:
     wanted = f_fidelity(tuned, x, net(x).argmax(dim=1), reduced(x).float(), [0.2], max_share=0.2, samples=3)
     assert torch.allclose(joined(shards, "net-a.fid.mine", "plus"), wanted.plus)
     assert torch.allclose(joined(shards, "net-a.fid.mine", "minus"), wanted.minus)
-
-
-RETRAINED = "metrics: {roar: {shares: [0.3], seeds: [0, 4], recipe: {epochs: 2, width: 4, batch: 4, padding: 1}}}\n"
-SPLITS = "evaluations: [{train: a, validation: a, test: a}]\n"
-
-
-def test_retraining_is_the_metrics_own(tmp_path: Path, x: Tensor, y: Tensor) -> None:
-    shards = done(tmp_path, x, y, "methods: {mine: {python: m.py:by_input}}\n" + RETRAINED + SPLITS)
-    part, maps = Split(x, y), reduced(x).float()
-    recipe = papers_recipe(3, 2, width=4, epochs=2, batch=4, padding=1)
-    for seed in (0, 4):
-        shard = shards[f"net-a.roar.mine.0.3.{seed}"]
-        wanted = retrained_accuracy(part, part, part, (maps, maps, maps), 0.3, seed, recipe)
-        assert float(shard.tensors["accuracy"]) == wanted.accuracy
-        assert (shard.facts["share"], shard.facts["seed"], shard.facts["keep"]) == (0.3, seed, False)
-        whole = retrained_accuracy(part, part, part, None, 0.0, seed, recipe)
-        assert float(shards[f"net-a.roar.unmodified.{seed}"].tensors["accuracy"]) == whole.accuracy
-
-
-def test_an_image_without_a_map_is_left_out_of_retraining(tmp_path: Path, x: Tensor, y: Tensor) -> None:
-    x[3, 0, 0, 0] = 6
-    shards = done(tmp_path, x, y, "methods: {nan: {python: m.py:nan}}\n" + RETRAINED + SPLITS)
-    rows = [i for i in range(10) if i != 3]
-    part, maps = Split(x[rows], y[rows]), reduced(x[rows]).float()
-    recipe = papers_recipe(3, 2, width=4, epochs=2, batch=4, padding=1)
-    wanted = retrained_accuracy(part, part, part, (maps, maps, maps), 0.3, 0, recipe)
-    assert float(shards["net-a.roar.nan.0.3.0"].tensors["accuracy"]) == wanted.accuracy
-    assert shards["net-a.roar.nan.0.3.0"].facts["left_out"] == {"train": 1, "validation": 1, "test": 1}
-    assert shards["net-a.roar.unmodified.0"].facts["left_out"] == {"train": 0, "validation": 0, "test": 0}
 
 
 def test_feature_selection_is_the_metrics_own(tmp_path: Path, x: Tensor, y: Tensor) -> None:
@@ -278,7 +247,7 @@ def test_nan_maps_are_failures(tmp_path: Path, x: Tensor, y: Tensor) -> None:
 
 
 def test_inputs_that_cannot_be_read_are_failures(tmp_path: Path, x: Tensor, y: Tensor) -> None:
-    metrics = "metrics: {lerf: {metric: pixel_perturbation, shares: [0.1]}, alike: {metric: map_agreement}}\n"
+    metrics = "metrics: {lerf: {metric: pixel_perturbation, shares: [0.1], mean: 0}, alike: {metric: map_agreement}}\n"
     text = "methods: {gradient: }\n" + metrics
     usual = done(tmp_path, x, y, text)
     x[9, 0, 0, 0] = torch.nan
@@ -291,7 +260,7 @@ def test_inputs_that_cannot_be_read_are_failures(tmp_path: Path, x: Tensor, y: T
 
 
 def test_a_method_that_always_raises_leaves_no_maps(tmp_path: Path, x: Tensor, y: Tensor) -> None:
-    metrics = "metrics: {lerf: {metric: pixel_perturbation, shares: [0.1]}, alike: {metric: map_agreement}}\n"
+    metrics = "metrics: {lerf: {metric: pixel_perturbation, shares: [0.1], mean: 0}, alike: {metric: map_agreement}}\n"
     found = done(tmp_path, x, y, "random: false\nmethods: {gradient: , always: {python: m.py:always}}\n" + metrics)
     shard = found["maps.net.a.always.000000"]
     assert "maps" not in shard.tensors

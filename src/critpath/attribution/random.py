@@ -12,4 +12,6 @@ from critpath.response import Response
 def random(response: Response, *, seed: int = 0) -> InputMaps:
     """Independent standard normal values, drawn for every sample by ``seed`` and its content."""
     inputs = moving(response)
-    return as_inputs(normal(inputs, sample_generators([x for x in inputs if x is not None], seed)), response)
+    return as_inputs(
+        normal(inputs, sample_generators([x for x in inputs if x is not None], seed, "random map")), response
+    )

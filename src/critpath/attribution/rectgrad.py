@@ -18,7 +18,7 @@ def rectgrad(
 
     τ is the ``quantile`` of a R over the site's neurons, for each sample. R is the gradient that the sites above have
     already thinned, and passes the activation function's own derivative afterwards. ``absolute`` goes by |a R|;
-    ``times_input`` gives x ⊙ R instead of R.
+    ``times_input`` gives x ⊙ R instead of R. The paper has ReLU only; at other sites the rule is used as it stands.
     """
 
     def rule(site: Site, activation: Tensor, gradient: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def smoothgrad(
     as ``memory`` allows.
     """
     inputs, totals = moving(response), zeros(response)
-    generators = sample_generators([x for x in inputs if x is not None], seed)
+    generators = sample_generators([x for x in inputs if x is not None], seed, "smoothgrad")
     for which in _rows(response, samples, memory):
         noises = [_times(noise, x, which, e) for x, e in _drawn(inputs, generators, which)]
         run = response.net.run(_moved(response.x, which, noises))

@@ -1,4 +1,4 @@
-"""``critpath evaluate``: every metric, small and offline, on data and a network that need no download."""
+"""``critpath evaluate``: every kind of metric, small and offline, on data and a network that need no download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from critpath.cli.run import begun, carry_out, finish
 from critpath.cli.shared import errors_in_one_line
 
 FOLDER = "critpath-evaluation"
-SEEDS = ("\nseed: 0\n", "seeds: [0, 1]")
+SEEDS = ("\nseed: 0\n", "seeds: [0, 1, 2]")
 """What stands for the seed in the default plan."""
 
 
@@ -32,10 +32,11 @@ SEEDS = ("\nseed: 0\n", "seeds: [0, 1]")
 @click.option("--plan", "only_plan", is_flag=True, help="Only print the plan, to copy and change it.")
 @errors_in_one_line
 def evaluate(output: Path, seed: int, engine: str, workers: int | None, only_plan: bool) -> None:
-    """Try every evaluation on scikit-learn's digits: minutes on two cores, nothing is downloaded.
+    """Try every kind of evaluation on scikit-learn's digits: minutes on two cores, nothing is downloaded.
 
-    Parameter randomisation, pixel perturbation (LeRF, MoRF, ROAD), F-Fidelity, remove-and-retrain (ROAR), feature
-    selection and agreement, for ten attribution methods. In a folder that holds this run already it goes on where
+    Parameter randomisation (also smoothed and by complexity), pixel perturbation (LeRF, MoRF, ROAD, superpixels),
+    deletion and insertion, F-Fidelity, retraining (ROAR, KAR), feature selection and agreement, for ten attribution
+    methods. In a folder that holds this run already it goes on where
     it was stopped. For your own model and data, print the plan and change it.
     """
     text = default_plan(seed)
@@ -54,4 +55,4 @@ def default_plan(seed: int = 0) -> str:
     """The plan that comes with the package, with this seed."""
     text = files("critpath.runs").joinpath("default_plan.yaml").read_text("utf-8")
     whole, several = SEEDS
-    return text.replace(whole, f"\nseed: {seed}\n").replace(several, f"seeds: [{seed}, {seed + 1}]")
+    return text.replace(whole, f"\nseed: {seed}\n").replace(several, f"seeds: [{seed}, {seed + 1}, {seed + 2}]")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from critpath.cli.shared import errors_in_one_line
+from critpath.cli.shared import errors_in_one_line, printable
 from critpath.errors import MissingDependencyError, OptionError
 
 if TYPE_CHECKING:
@@ -101,27 +101,32 @@ def run(
 
 def begun(plan: Path, output: Path) -> tuple[RunFolder, Plan]:
     """A new run of a plan in a folder, or the same plan's run that is there. Raises OptionError, StorageError."""
-    from critpath.runs.checks import check_models, read_plan
+    from critpath.runs.checks import read_plan
     from critpath.runs.folder import create_run
+    from critpath.runs.loading import with_models
     from critpath.runs.plan import check_files
 
     with redirect_stdout(sys.stderr):  # what a user's functions print is not part of the answer
         settled = read_plan(plan)
         check_files(settled, output)
-        check_models(settled)
+        settled = with_models(settled)
     return create_run(output, plan.read_text("utf-8-sig"), settled.resolved()), settled
 
 
 def reopened(folder: Path) -> tuple[RunFolder, Plan]:
     """The run in a folder and its plan, if what the plan names is as it was when the run began."""
     from critpath.runs.folder import open_run
+    from critpath.runs.loading import check_sources
     from critpath.runs.plan import check_files, plan_of
 
     found = open_run(folder)
     settled = plan_of(found.facts)
     check_files(settled, folder)
+    with redirect_stdout(sys.stderr):
+        check_sources(settled)
     for name, (then, now) in found.other_versions().items():
-        click.echo(f"Warning: the run began with {name} {then}, and this is {now}: results may differ", err=True)
+        begun_with = printable(f"{name} {then}")
+        click.echo(f"Warning: the run began with {begun_with}, and this is {now}: results may differ", err=True)
     return found, settled
 
 
@@ -183,7 +188,7 @@ def finish(folder: RunFolder, outcome: Outcome, exports: Sequence[str] = ()) -> 
         click.echo(f"No report: {error}", err=True)
     click.echo(f"Tables: critpath show {folder.root}")
     if lines := _failures(outcome):
-        click.echo("\n".join(lines), err=True)
+        click.echo(printable("\n".join(lines)), err=True)
         raise SystemExit(FAILED)
 
 
@@ -199,10 +204,11 @@ def _check_arguments(plan: Path | None, output: Path | None, resume: Path | None
 
 def _planned(plan: Path | None, resume: Path | None) -> Sequence[Task]:
     from critpath.runs.checks import read_plan
+    from critpath.runs.loading import with_models
     from critpath.runs.tasks import tasks_of
 
     with redirect_stdout(sys.stderr):
-        return tasks_of(read_plan(plan) if plan else reopened(resume or Path())[1])
+        return tasks_of(with_models(read_plan(plan)) if plan else reopened(resume or Path())[1])
 
 
 def _show_tasks(tasks: Sequence[Task]) -> None:

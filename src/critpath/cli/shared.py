@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,9 +26,14 @@ def errors_in_one_line(command: Command) -> Command:
         try:
             command(*args, **kwargs)
         except CritpathError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
 
     return run
+
+
+def printable(text: str) -> str:
+    """The text with a sign in place of each control character, which a terminal would obey; lines stay lines."""
+    return "".join(sign if sign == "\n" or unicodedata.category(sign)[0] != "C" else "\ufffd" for sign in text)
 
 
 def model_options(command: Command) -> Command:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from critpath.cli.shared import errors_in_one_line
+from critpath.cli.shared import errors_in_one_line, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from critpath.report import AgreementTable, MetricTable, RunContent
 
@@ -51,7 +52,7 @@ def show(folder: Path, as_json: bool, exports: tuple[str, ...], report: Path | N
     if report is not None:
         save_run(content, report)
     if as_json:
-        click.echo(script_json(content))
+        click.echo(printable(script_json(content)))
         return
     show_content(content)
     for path in written:
@@ -63,23 +64,30 @@ def show(folder: Path, as_json: bool, exports: tuple[str, ...], report: Path | N
 def show_content(content: RunContent) -> None:
     """Print what a run found so far."""
     from rich.console import Console
-    from rich.text import Text
 
     from critpath.report import run_words as said
 
     console = Console(highlight=False, soft_wrap=False)
     first = (content.title, said.state(content), content.resume, said.overall(content))
     for line in (*filter(None, first), *(f"Warning: {warning}" for warning in content.warnings)):
-        console.print(Text(line))
+        console.print(text(line))
     for table in content.tables:
-        console.print(Text(f"\n{said.heading(table, content.tables)} ({said.DIRECTION[table.better]})", style="bold"))
+        title = f"{said.heading(table, content.tables)} ({said.DIRECTION[table.better]})"
+        console.print("\n", text(title, "bold"), sep="")
         console.print(metric_grid(table))
-        console.print(Text(said.finding(table)))
+        console.print(text(said.finding(table)))
     for agreement in content.agreements:
-        console.print(Text(f"\n{agreement.title}", style="bold"))
+        console.print("\n", text(agreement.title, "bold"), sep="")
         console.print(agreement_grid(agreement))
-    for line in failure_lines(content):
-        console.print(Text(line))
+    for number, line in enumerate(failure_lines(content)):
+        console.print(*(["\n"] if not number else []), text(line), sep="")
+
+
+def text(words: str, style: str = "") -> Text:
+    """One line as it is, without markup: names and messages of a run may be anybody's."""
+    from rich.text import Text
+
+    return Text(printable(words).replace("\n", " "), style=style)
 
 
 def metric_grid(table: MetricTable) -> Table:
@@ -90,23 +98,24 @@ def metric_grid(table: MetricTable) -> Table:
 
     grid = Table(box=None, pad_edge=False)
     grid.add_column("method", no_wrap=True)
-    for column in ("n", table.columns[0], "95 % interval", *([f"to {table.reference}"] if table.reference else []), ""):
-        grid.add_column(column, justify="right")
+    reference = [f"to {table.reference}"] if table.reference else []
+    for column in ("n", table.columns[0], "95 % interval", *reference, ""):
+        grid.add_column(text(column), justify="right")
     known = [row.method for row in table.ranked]
     for row in (*table.ranked, *(row for row in table.rows if row.method not in known)):
         against = [said.difference(row.to_reference)] if table.reference else []
         numbers = (f"{row.n}", said.number(row.main.mean), said.interval(row.main), *against)
-        grid.add_row(row.method, *numbers, said.verdict(table, row.to_reference))
+        grid.add_row(text(row.method), *numbers, said.verdict(table, row.to_reference))
     return grid
 
 
 def agreement_grid(table: AgreementTable) -> Table:
     """The correlation of every two."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    grid = Table("", *table.names, box=None, pad_edge=False)
+    grid = Table("", *(Column(text(name)) for name in table.names), box=None, pad_edge=False)
     for name, row in zip(table.names, table.values, strict=True):
-        grid.add_row(name, *(f"{value.mean:.2f}" if value.mean == value.mean else "n/a" for value in row))
+        grid.add_row(text(name), *(f"{value.mean:.2f}" if value.mean == value.mean else "n/a" for value in row))
     return grid
 
 
@@ -114,7 +123,7 @@ def failure_lines(content: RunContent) -> Iterator[str]:
     """What failed, the first ones named."""
     if not content.failures:
         return
-    yield f"\n{len(content.failures)} failure{'s' * (len(content.failures) > 1)}:"
+    yield f"{len(content.failures)} failure{'s' * (len(content.failures) > 1)}:"
     for one in content.failures[:SHOWN]:
         image = "" if one.image is None else f", image {one.image}{f' ({one.name})' if one.name else ''}"
         yield f"  {one.where}{f', {one.method}' if one.method else ''}{image}: {one.message}"

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from critpath.errors import InputError, OptionError
 from critpath.evaluation.removal import pixel_scores, reduced
+from critpath.evaluation.seeds import derived
 from critpath.evaluation.similarity import ranks
 from critpath.evaluation.summary import BETTER, checked_values
 from critpath.intervals import bootstrap_interval, check_level, resampled_means
@@ -82,6 +83,7 @@ def rank_agreement(
     values: Mapping[str, Mapping[str, Tensor]],
     better: Mapping[str, str],
     *,
+    units: Mapping[str, str] | None = None,
     level: float = 0.95,
     seed: int = 0,
     resamples: int = 2000,
@@ -89,12 +91,14 @@ def rank_agreement(
     """Whether metrics rank methods alike: Kendall's tau-b of every two metrics.
 
     Methods are ranked by their mean over the images for which a value is known (neither NaN nor infinite).
-    ``values[metric][method]`` is [n]; ``better[metric]`` is "lower" or "higher". Metrics of the same n are resampled
-    together, as of the same images. Raises OptionError, MismatchError where a metric's methods have different n.
+    ``values[metric][method]`` is [n]; ``better[metric]`` is "lower" or "higher". ``units[metric]`` names what the n
+    are, "image" where it does not: metrics of the same units and n are resampled together, others independently.
+    Raises OptionError, MismatchError where a metric's methods have different n.
     """
     check_type("values", values, Mapping)
     check_level(level)
-    worth = {metric: _worth(values[metric], _direction(metric, better), seed, resamples) for metric in values}
+    seeds = {metric: _seed_of(seed, (units or {}).get(metric, "image")) for metric in values}
+    worth = {metric: _worth(values[metric], _direction(metric, better), seeds[metric], resamples) for metric in values}
     if not worth:
         raise OptionError("values hold no metric: give values[metric][method], each [n]")
     k = len(worth)
@@ -160,6 +164,10 @@ def _worth(values: Mapping[str, Tensor], direction: int, seed: int, resamples: i
     stacked = torch.stack(list(known.values()))
     means = torch.cat([stacked.nanmean(dim=1, keepdim=True), resampled_means(stacked, seed, resamples)], dim=1)
     return dict(zip(known, direction * means, strict=True))
+
+
+def _seed_of(seed: int, unit: str) -> int:
+    return seed if unit == "image" else derived(seed, unit)
 
 
 def _stacked(worth: Mapping[str, Tensor], methods: list[str], resamples: int) -> Tensor:

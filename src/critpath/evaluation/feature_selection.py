@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from critpath.errors import InputError, MismatchError, MissingDependencyError, OptionError
+from critpath.evaluation.seeds import derived
 from critpath.intervals import bootstrap_interval
 from critpath.options import check_choice, check_count, check_flag, check_number, check_several, shown
 
@@ -60,8 +61,9 @@ def compare_selection(
     """``feature_selection`` by several methods on several label sets, on the same images for every method.
 
     Images that hold NaN for one method are left out for all. ``random`` adds a row of randomly chosen filters, others
-    for every set. Intervals are over the sets, of which there should be many: sets of one pool of images overlap.
-    Options and errors as there.
+    for every set. Every set draws its training images by a seed of its own, made from ``seed`` and its number.
+    Intervals are over the sets, of which there should be many: sets of one pool of images overlap. Options and errors
+    as there.
     """
     check_several("sets", sets)
     if not importances and not random:
@@ -73,9 +75,9 @@ def compare_selection(
     features, labels = features[known], labels[known.to(labels.device)]
     found = [
         [
-            feature_selection(given, features, labels, labels_of, counts, seed=seed + number, **options)
+            feature_selection(given, features, labels, labels_of, counts, seed=derived(seed, "set", number), **options)
             for number, labels_of in enumerate(sets)
-            for given in [rows[name] if name in rows else random_importances(features, seed + number)]
+            for given in [rows[name] if name in rows else _random(features, seed, number)]
         ]
         for name in (*rows, *([RANDOM] if random else []))
     ]
@@ -152,6 +154,10 @@ def random_importances(features: Tensor, seed: int) -> Tensor:
     return torch.rand(features.shape[1], generator=generator, dtype=torch.float64).expand(features.shape)
 
 
+def _random(features: Tensor, seed: int, number: int) -> Tensor:
+    return random_importances(features, derived(seed, "filters", number))
+
+
 def label_sets(labels: Tensor, number: int, size: int, seed: int = 0) -> tuple[tuple[int, ...], ...]:
     """Different sets of ``size`` of the labels that there are, drawn by ``seed``; more sets start with the same ones.
 
@@ -165,12 +171,19 @@ def label_sets(labels: Tensor, number: int, size: int, seed: int = 0) -> tuple[t
         raise OptionError(
             f"{len(known)} labels give {comb(len(known), size)} sets of {size}, and {number} are asked for"
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(derived(seed, "label sets"))
     found: dict[tuple[int, ...], None] = {}
     while len(found) < number:
         drawn = torch.randperm(len(known), generator=generator)[:size].tolist()
         found[tuple(sorted(known[i] for i in drawn))] = None
     return tuple(found)
+
+
+def enough_images(labels: Tensor, least: int = 2) -> Tensor:
+    """Which images [n] have a label that so many of them have: of fewer none can be held out. Booleans, on the CPU."""
+    _, label, counts = labels.cpu().unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
+    found: Tensor = counts[label] >= least
+    return found
 
 
 def known_images(*values: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def _values(x: Tensor, values: Tensor) -> Filling:
 
 
 def _linear(x: Tensor, mean: Tensor, seed: int) -> Filling:
-    noise = [torch.randn(x.shape[1:], generator=g) for g in sample_generators((x,), seed)]
+    noise = [torch.randn(x.shape[1:], generator=g) for g in sample_generators((x,), seed, "imputation")]
     drawn = NOISE * torch.stack(noise).to(x.device) if noise else torch.zeros_like(x)
     return partial(_imputed, x, mean, drawn)
 

@@ -13,8 +13,8 @@ from critpath.neurons import wide
 TOLERANCE = 1e-5
 """Largest residual, as a share of the right-hand side: norms over a channel, each pixel divided by its diagonal."""
 
-AT_ONCE = 1 << 24
-"""Numbers solved for at a time."""
+AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 24}
+"""Numbers solved for at a time; what a processor's cache holds is solved in half the time."""
 
 CHECKED = 8
 """Iterations between two looks at whether all have ended."""
@@ -29,7 +29,7 @@ def imputed(x: Tensor, mask: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     """
     channels = wide(x).flatten(0, 1).unsqueeze(1)
     removed = mask.expand_as(x).flatten(0, 1).unsqueeze(1).to(channels.dtype)
-    rows = max(1, AT_ONCE // max(1, channels[:1].numel()))
+    rows = max(1, AT_ONCE.get(x.device.type, 1 << 22) // max(1, channels[:1].numel()))
     parts = [
         _solved(*part, tolerance) for part in zip(torch.split(channels, rows), torch.split(removed, rows), strict=True)
     ]

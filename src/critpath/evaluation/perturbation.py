@@ -58,7 +58,7 @@ class Perturbation:
 def pixel_perturbation(
     model: Model,
     x: Tensor,
-    target: Tensor | None,
+    target: Tensor | int | None,
     maps: Tensor,
     *,
     order: str = "lerf",
@@ -77,8 +77,8 @@ def pixel_perturbation(
     """The response of ``model`` to images [n, C, H, W] without a growing share of their units.
 
     Samek et al. 2017, by the papers least relevant first (LeRF). Ranks are made once, from the map of the whole image;
-    a sample takes one forward pass a share and one without removal. ``target`` are classes int64 [n]; None is the class
-    of the unmodified image (another pass). The response is the class's softmax probability, or its logit.
+    a sample takes one forward pass a share and one without removal. ``target`` are classes int64 [n], or one for all;
+    None is the class of the unmodified image (another pass). The response is the class's softmax probability, or logit.
     ``insertion=True`` starts from images of which everything is removed and puts units back in that order. ``batch``
     is the number of images in a pass. For ``fill`` and ``mean`` see ``filled``, for the others ``removal_order``.
 
@@ -104,7 +104,7 @@ def pixel_perturbation(
 
 
 def deletion(
-    model: Model, x: Tensor, target: Tensor | None, maps: Tensor, *, steps: int = STEPS, **options: Any
+    model: Model, x: Tensor, target: Tensor | int | None, maps: Tensor, *, steps: int = STEPS, **options: Any
 ) -> Perturbation:
     """Most relevant units are removed first, in equal steps until nothing is left: low responses are good.
 
@@ -114,7 +114,7 @@ def deletion(
 
 
 def insertion(
-    model: Model, x: Tensor, target: Tensor | None, maps: Tensor, *, steps: int = STEPS, **options: Any
+    model: Model, x: Tensor, target: Tensor | int | None, maps: Tensor, *, steps: int = STEPS, **options: Any
 ) -> Perturbation:
     """Most relevant units are put first into the blurred image, in equal steps until it is whole: high ones are good.
 

@@ -184,7 +184,7 @@ def _ranks(scores: Tensor, order: str, drawn_from: Tensor | None, seed: int) -> 
 
 
 def _shuffles(drawn_from: Tensor, units: int, seed: int) -> Tensor:
-    generators = sample_generators((drawn_from,), seed)
+    generators = sample_generators((drawn_from,), seed, "ties")
     return torch.stack([torch.randperm(units, generator=g) for g in generators])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from critpath.errors import InputError, TargetError
-from critpath.evaluation.values import Model
+from critpath.errors import InputError, OptionError, TargetError
+from critpath.evaluation.values import Model, check_model
 from critpath.options import check_choice, check_count
 
 RESPONSES = ("probability", "logit")
@@ -50,10 +50,13 @@ def responses(model: Model, x: Tensor, target: Tensor, kind: str = "probability"
 
     ``highest`` is the highest class, where it is known: asking a GPU for it would wait for all that runs there.
 
-    Raises OptionError, InputError, TargetError where a class is not among those of the model.
+    Raises OptionError (also for the probability of the only class, which is always 1), InputError, TargetError where
+    a class is not among those of the model.
     """
     check_choice("response", kind, RESPONSES)
     scores = class_scores(model, x).double()
+    if kind == "probability" and scores.shape[1] == 1:
+        raise OptionError("the model gives one score an image, whose softmax is always 1: take response='logit'")
     last = int(target.max()) if highest is None else highest
     if last >= scores.shape[1]:
         raise TargetError(f"target names class {last}; the model has {scores.shape[1]}, from 0")
@@ -61,15 +64,21 @@ def responses(model: Model, x: Tensor, target: Tensor, kind: str = "probability"
     return values.gather(1, target.unsqueeze(1)).squeeze(1)
 
 
-def classes_of(model: Model, x: Tensor, target: Tensor | None, rows: int) -> Tensor:
-    """The classes int64 [n] that were given, checked, or with None those that the model predicts.
+def classes_of(model: Model, x: Tensor, target: Tensor | int | None, rows: int) -> Tensor:
+    """The classes int64 [n] that were given, one for all or for each, or with None those that the model predicts.
 
-    Raises TargetError for another shape or type, or a negative class.
+    Raises TargetError for another shape or type, or a negative class; OptionError, TrainingModeError for the model.
     """
+    check_model(model)
     if target is None:
         return torch.cat([class_scores(model, part).argmax(dim=1) for part in torch.split(x, rows)])
-    known = isinstance(target, Tensor) and target.shape == x.shape[:1]
-    if not known or target.is_floating_point() or target.dtype == torch.bool or (target < 0).any():
-        given = f"{target.dtype} {list(target.shape)}" if isinstance(target, Tensor) else type(target).__name__
-        raise TargetError(f"target is {given}; it is one class from 0 for each input, int64 [{len(x)}], or None")
-    return target.to(x.device, torch.int64)
+    given = torch.full((len(x),), target) if type(target) is int else target
+    if not isinstance(given, Tensor) or not _are_classes(given, len(x)):
+        said = f"{given.dtype} {list(given.shape)}" if isinstance(given, Tensor) else type(target).__name__
+        raise TargetError(f"target is {said}; it is one class from 0 for each input, int64 [{len(x)}], or None")
+    return given.to(x.device, torch.int64)
+
+
+def _are_classes(given: Tensor, n: int) -> bool:
+    whole = not given.is_floating_point() and given.dtype != torch.bool
+    return given.shape == (n,) and whole and not bool((given < 0).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,11 +10,22 @@ import torch
 from torch import Tensor
 
 from critpath.errors import MismatchError, OptionError
+from critpath.evaluation.retraining.student import t_estimate
 from critpath.intervals import bootstrap_interval
 from critpath.options import check_choice, check_type
 from critpath.registry import check_known
+from critpath.verdict import verdict_of
 
 BETTER = ("lower", "higher")
+
+FEWEST = 3
+"""Repetitions that a verdict takes at least."""
+
+SMALL = 10
+"""Images below which a percentile bootstrap of a difference excludes 0 far more often than it should."""
+
+ALIKE = 1e-12
+"""Relative spread below which repetitions are alike."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +50,12 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Against the reference: "better" or "worse" where the interval of the difference excludes 0, else ""."""
-        lower, higher = self.difference_high < 0, self.difference_low > 0
-        if not lower and not higher:
-            return ""
-        return "better" if lower == (self.better == "lower") else "worse"
+        """Against the reference: "better" or "worse" where the interval of the difference excludes 0, else "".
+
+        Below ten images there is no interval.
+        """
+        found = verdict_of(self.difference_low, self.difference_high, self.better)
+        return found if found in ("better", "worse") else ""
 
 
 def summarise(
@@ -50,6 +63,7 @@ def summarise(
     *,
     reference: str | None = "random",
     better: str = "lower",
+    few: bool = False,
     level: float = 0.95,
     seed: int = 0,
     resamples: int = 2000,
@@ -58,6 +72,7 @@ def summarise(
 
     Intervals are percentile bootstraps over images; differences are paired, image by image, with the ``reference``
     (None: with nothing). Values that are NaN or infinite are left out and counted. ``better`` says which values are.
+    ``few``: the n are independent repetitions, like seeds, and intervals are t intervals; see ``differences``.
 
     Raises OptionError, MismatchError where the methods have different numbers of images.
     """
@@ -67,8 +82,8 @@ def summarise(
         check_known("method to compare with", reference, tuple(known))
     stacked = torch.stack(list(known.values()))
     base = torch.full_like(stacked[0], torch.nan) if reference is None else known[reference]
-    own = _estimates(stacked, level, seed, resamples)
-    against = _estimates(stacked - base, level, seed, resamples)
+    own = estimates(stacked, few, level, seed, resamples)
+    against = differences(stacked, base, few, level, seed, resamples)
     rows = (_row(name, stacked.shape[1], better, *pair) for name, *pair in zip(known, own, against, strict=True))
     return tuple(sorted(rows, key=_place))
 
@@ -99,22 +114,50 @@ def _checked(name: str, value: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Estimate:
+class Mean:
+    """A mean over ``n`` units and the ends of its interval, NaN where there is none."""
+
     n: int
     mean: float
     low: float
     high: float
 
 
-def _estimates(values: Tensor, level: float, seed: int, resamples: int) -> list[_Estimate]:
-    """One for each row of [methods, images]."""
+def differences(
+    values: Tensor, base: Tensor, few: bool = False, level: float = 0.95, seed: int = 0, resamples: int = 2000
+) -> list[Mean]:
+    """``estimates`` of values [methods, n] less ``base`` [n], unit by unit.
+
+    There is no interval, and so no verdict, below ten images or, where units are ``few``, below three of them.
+    """
+    found = estimates(values - base, few, level, seed, resamples)
+    least = FEWEST if few else SMALL
+    return [Mean(one.n, one.mean, math.nan, math.nan) if one.n < least else one for one in found]
+
+
+def estimates(
+    values: Tensor, few: bool = False, level: float = 0.95, seed: int = 0, resamples: int = 2000
+) -> list[Mean]:
+    """Mean and interval of each row of [methods, n], NaN left out.
+
+    Percentile bootstraps over the n, or t intervals where units are ``few``, and none where these are all alike.
+    """
+    if few:
+        return [_of_few(row[~row.isnan()], level) for row in values]
     low, high = bootstrap_interval(values, level, seed, resamples)
     counts, means = (~values.isnan()).sum(dim=1), values.nanmean(dim=1)
     numbers = zip(counts.tolist(), means.tolist(), low.tolist(), high.tolist(), strict=True)
-    return [_Estimate(*one) for one in numbers]
+    return [Mean(*one) for one in numbers]
 
 
-def _row(method: str, images: int, better: str, own: _Estimate, against: _Estimate) -> Row:
+def _of_few(values: Tensor, level: float) -> Mean:
+    found = t_estimate(values, level)
+    mean, spread = float(found.mean), float((values - found.mean).abs().max()) if len(values) else math.nan
+    ends = (float(found.low), float(found.high)) if spread > ALIKE * max(1.0, abs(mean)) else (math.nan, math.nan)
+    return Mean(len(values), mean, *ends)
+
+
+def _row(method: str, images: int, better: str, own: Mean, against: Mean) -> Row:
     return Row(
         method=method,
         n=own.n,

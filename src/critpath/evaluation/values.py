@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from critpath.errors import InputError, NumericalError
-from critpath.options import check_type
+from critpath.errors import InputError, NumericalError, OptionError, TrainingModeError
+from critpath.options import check_type, shown
 
 Model: TypeAlias = Callable[[Tensor], Tensor]
 """Inputs [n, C, H, W] -> class scores [n, classes], before softmax."""
@@ -19,8 +19,24 @@ Explain: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def explained(explain: Explain, x: Tensor, target: Tensor) -> Tensor:
-    """The maps of an explanation, checked; see ``checked_maps``."""
+    """The maps of an explanation, checked; see ``checked_maps``. Raises OptionError for what cannot be called."""
+    if not callable(explain):
+        raise OptionError(
+            f"explain is {shown(explain)}; it is a function of inputs and classes that gives maps, for instance "
+            "critpath.explainer(net, 'gradient')"
+        )
     return checked_maps(explain(x, target), x)
+
+
+def check_model(model: object) -> None:
+    """Raises OptionError for what cannot be called, TrainingModeError for a module in training mode."""
+    if not callable(model):
+        raise OptionError(f"the model is {shown(model)}; it is a callable that gives class scores, a module for one")
+    if isinstance(model, nn.Module) and any(module.training for module in model.modules()):
+        raise TrainingModeError(
+            "the model or a part of it is in training mode: dropout and batch statistics would make the response "
+            "random. Call model.eval() first"
+        )
 
 
 def checked_maps(maps: Tensor, x: Tensor) -> Tensor:

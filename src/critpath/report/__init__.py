@@ -28,6 +28,7 @@ from critpath.report.index import IndexEntry, index_entry, render_index
 from critpath.report.output import embed, save, write
 from critpath.report.page import render
 from critpath.report.run_content import (
+    CHECKS,
     AgreementTable,
     Better,
     Failure,
@@ -42,6 +43,7 @@ from critpath.report.run_content import (
 from critpath.report.run_page import render_run, save_run
 
 __all__ = [
+    "CHECKS",
     "AgreementTable",
     "Better",
     "ComparedLevel",

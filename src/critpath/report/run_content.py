@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from critpath.report.comparison import Estimate
+from critpath.verdict import Verdict, verdict_of
+
+CHECKS = ("parameter_randomisation", "smooth_mprt", "efficient_mprt")
+"""Metrics that a method has to pass; who comes first there is no better explanation for it, and a map that does not
+look at the model, a random one for instance, fails by construction."""
 
 Better = Literal["lower", "higher", "neither"]
 """Which direction of a number speaks for a method."""
-
-Verdict = Literal["better", "worse", "tie", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,7 @@ class MetricTable:
 
     def verdict(self, difference: Estimate | None) -> Verdict:
         """What a paired difference says; a tie where its interval holds 0."""
-        if difference is None or self.better == "neither" or not math.isfinite(difference.low + difference.high):
-            return "unknown"
-        if difference.low <= 0 <= difference.high:
-            return "tie"
-        return "better" if (difference.mean < 0) == (self.better == "lower") else "worse"
+        return "unknown" if difference is None else verdict_of(difference.low, difference.high, self.better)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from critpath.report import words
 from critpath.report.comparison import Estimate
 from critpath.report.comparison_words import listed
-from critpath.report.run_content import MethodRow, MetricTable, RunContent
-
-CHECKS = ("parameter_randomisation", "smooth_mprt", "efficient_mprt")
-"""Metrics that a method has to pass; who comes first there is no better explanation for it."""
+from critpath.report.run_content import CHECKS, MethodRow, MetricTable, RunContent
 
 DIRECTION = {"lower": "lower is better", "higher": "higher is better", "neither": "no direction is better"}
 
@@ -80,12 +77,20 @@ def state(content: RunContent) -> str:
     )
 
 
+def no_failure(content: RunContent) -> str:
+    """What is said where no failure is recorded."""
+    missing = content.total - content.done
+    if not missing:
+        return "Nothing failed."
+    return f"No failure is recorded, but {words.count(missing, 'task')} of {content.total:,} are not there."
+
+
 def finding(table: MetricTable) -> str:
     """Which method does best, which cannot be told apart from it, and which are no better than the reference."""
     best = table.best
     if best is None:
         return "There is no number yet." if not table.ranked else "This metric ranks no method."
-    return f"{_leader(table, best)}{_ties(table, best)}.{_no_better(table)}{_few(table)}"
+    return f"{_leader(table, best)}{_ties(table, best)}.{_control(table, best)}{_no_better(table)}{_few(table)}"
 
 
 def _leader(table: MetricTable, best: MethodRow) -> str:
@@ -117,6 +122,13 @@ def _no_better(table: MetricTable) -> str:
     return "".join(f" {sentence}" for sentence in found)
 
 
+def _control(table: MetricTable, best: MethodRow) -> str:
+    """What a control in the first place means."""
+    if not best.control or table.kind in CHECKS:
+        return ""
+    return f" No method does better than chance here, so at these settings {table.metric} tells none of them apart."
+
+
 def _few(table: MetricTable) -> str:
     """Methods that have no number on most units, which the others have."""
     few = [f"{row.method} ({row.n:,})" for row in table.ranked if not table.enough(row)]
@@ -129,20 +141,27 @@ def capital(text: str) -> str:
 
 
 def overall(content: RunContent) -> str:
-    """Which method wins how often, over all tables that rank methods by how good they are."""
+    """Which methods lead beyond doubt, in how many rankings none does, and which map moves least when parameters do."""
     ranked = [table for table in content.tables if table.best is not None and table.kind not in CHECKS]
     if not ranked:
         return "No metric ranks the methods yet."
-    wins: dict[str, int] = {}
-    for table in ranked:
-        assert table.best is not None
-        wins[table.best.method] = wins.get(table.best.method, 0) + 1
-    order = sorted(wins.items(), key=lambda item: -item[1])
-    named = listed([f"{method} on {count}" for method, count in order])
-    clear = sum(_is_clear(table) for table in ranked)
+    clear = [table.best.method for table in ranked if table.best is not None and _is_clear(table)]
+    leads = [f"{method} in {clear.count(method)}" for method in dict.fromkeys(clear)]
+    undecided = len(ranked) - len(clear)
+    told = [f"ahead of every other method is {listed(leads)}"] if clear else []
+    told += [f"in {undecided:,} the first place is shared, by the intervals of the differences"] if undecided else []
+    return f"Of {words.count(len(ranked), 'ranking')}, {', and '.join(told)}.{_least_moved(content)}"
+
+
+def _least_moved(content: RunContent) -> str:
+    """The method that is no control and whose map stays most similar when parameters are randomised."""
+    tables = [table for table in content.tables if table.kind == "parameter_randomisation"]
+    rows = [row for row in tables[0].ranked if not row.control] if tables else []
+    if not rows:
+        return ""
     return (
-        f"Of {words.count(len(ranked), 'ranking')}, {named} came first; in {clear:,} of them the lead over every other "
-        "method is distinguishable from zero."
+        f" Parameter randomisation, which a map has to pass, moves {rows[-1].method} least ({tables[0].columns[0]} "
+        f"{number(rows[-1].main.mean)}) and {rows[0].method} most ({number(rows[0].main.mean)})."
     )
 
 

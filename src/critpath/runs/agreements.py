@@ -9,7 +9,7 @@ from torch import Tensor
 from critpath.evaluation.agreement import rank_agreement
 from critpath.intervals import bootstrap_interval
 from critpath.report import AgreementTable, Estimate
-from critpath.runs.measures import Group, Measure, Values, by_image
+from critpath.runs.measures import Group, Measure, Values, all_images, by_image
 
 KIND = "map_agreement"
 
@@ -32,12 +32,19 @@ def _of_maps(group: Group) -> Iterator[AgreementTable]:
     cells = {pair: Estimate(*cell) for pair, cell in zip(pairs, ends, strict=True)}
     yield AgreementTable(
         f"Maps of the methods: {group.evaluation}",
-        "Spearman rank correlation of two methods’ maps of the same image, the mean over images; 1 on the diagonal.",
+        "Spearman rank correlation of two methods’ maps of the same image, the mean over images; 1 on the diagonal."
+        + _uneven((~values.isnan()).sum(dim=0)),
         methods,
         tuple(tuple(cells.get((a, b), cells.get((b, a), Estimate(1.0))) for b in methods) for a in methods),
-        len(values),
+        int((~values.isnan()).any(dim=1).sum()),
         "image",
     )
+
+
+def _uneven(counts: Tensor) -> str:
+    """That pairs are over different numbers of images [pairs], if they are."""
+    least, most = int(counts.min()), int(counts.max())
+    return "" if least == most else f" Some pairs are over fewer images, where a map is missing: {least:,} at least."
 
 
 def _of_rankings(evaluation: str, measures: Sequence[Measure]) -> Iterator[AgreementTable]:
@@ -47,7 +54,8 @@ def _of_rankings(evaluation: str, measures: Sequence[Measure]) -> Iterator[Agree
     known = {name: own for name, own in values.items() if _shares_methods(name, values)}
     if not known:
         return
-    found = rank_agreement(known, {name: of[name].better for name in known})
+    better, units = {name: of[name].better for name in known}, {name: unit_of(of[name]) for name in known}
+    found = rank_agreement(known, better, units=units)
     yield AgreementTable(
         f"Rankings of the methods by the metrics: {evaluation}",
         "Kendall’s tau-b of two metrics’ rankings of the methods, best first; controls are ranked too. 1 is the same "
@@ -57,6 +65,13 @@ def _of_rankings(evaluation: str, measures: Sequence[Measure]) -> Iterator[Agree
         int(found.methods.max()),
         "method",
     )
+
+
+def unit_of(measure: Measure) -> str:
+    """What a metric's numbers are of: its images, seeds or label sets, so that only equal ones are drawn together."""
+    group = measure.group
+    of: Mapping[str, object] = {"image": all_images(group).tolist(), "label set": group.facts.get("sets")}
+    return f"{measure.unit} {of.get(measure.unit, group.seeds)}"
 
 
 def _shares_methods(name: str, values: Mapping[str, Values]) -> bool:

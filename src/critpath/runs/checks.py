@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from critpath.attribution.family import ATTRIBUTIONS
-from critpath.errors import CritpathError, MissingDependencyError, OptionError
+from critpath.errors import OptionError
+from critpath.memory import limit_of
 from critpath.options import check_choice, check_count, check_flag, shown
 from critpath.runs.document import Node, read_document, unknown
 from critpath.runs.kinds import KINDS, checked_kind
@@ -22,9 +26,8 @@ from critpath.runs.plan import (
     MetricEntry,
     Plan,
 )
-from critpath.runs.sources import Sources, data_entry, model_entry
+from critpath.runs.sources import Sources, data_entry, model_entry, overlap
 from critpath.runs.trials import check_method
-from critpath.zoo import load
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 """What parts of a plan may be called: tasks and files are named after them."""
@@ -34,7 +37,7 @@ LONGEST = 50
 
 KEYS = (
     *("version", "models", "data", "methods", "metrics", "evaluations"),
-    *("seed", "batch", "threads", "maps", "device", "random"),
+    *("seed", "batch", "threads", "maps", "device", "memory", "random"),
 )
 
 T = TypeVar("T")
@@ -68,20 +71,6 @@ def plan_of_document(root: Node, sources: Sources) -> Plan:
     return Plan(models, data, methods, metrics, _evaluations(root, top, plan), **settings)
 
 
-def check_models(plan: Plan) -> None:
-    """Loads each model once, so that one that cannot be loaded is known before any work is done.
-
-    Raises OptionError with the model's name, MissingDependencyError.
-    """
-    for name, entry in plan.models.items():
-        try:
-            load(entry.load, arch=entry.arch, allow_pickle=entry.allow_pickle, device=plan.device)
-        except MissingDependencyError:
-            raise
-        except CritpathError as error:
-            raise OptionError(f"the model {name!r} cannot be loaded: {error}") from error
-
-
 def only(given: Mapping[str, Node], what: str, known: Sequence[str]) -> None:
     """Raises OptionError for a key that is not known, with the nearest one."""
     for name, node in given.items():
@@ -103,6 +92,7 @@ def _settings(top: Mapping[str, Node]) -> dict[str, Any]:
         "threads": (_cores(), lambda name, value: check_count(name, value, 1)),
         "maps": ("reduced", lambda name, value: check_choice(name, value, MAPS)),
         "device": ("cpu", _check_device),
+        "memory": ("1GiB", _check_memory),
     }
     return {name: top[name].check(check, name) if name in top else default for name, (default, check) in checks.items()}
 
@@ -114,6 +104,12 @@ def _cores() -> int:
 def _check_device(name: str, value: Any) -> None:
     if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(:[0-9]+)?", value):
         raise OptionError(f"{name} is {shown(value)}; it is a device as torch names it, cpu, cuda or cuda:0")
+
+
+def _check_memory(name: str, value: Any) -> None:
+    if value is None:
+        raise OptionError(f"{name} is None; it is a number of bytes, or text like '4GiB' or '500 MB'")
+    limit_of(value, torch.device("cpu"))
 
 
 def _named(root: Node, top: Mapping[str, Node], part: str, make: Callable[[str, Node], T]) -> dict[str, T]:
@@ -264,6 +260,15 @@ def _check_splits(node: Node, plan: Plan, splits: Mapping[str, str], metrics: Se
                 f"this evaluation trains networks ({', '.join(metrics)}) and names no {part} data: add {part}: NAME, "
                 f"one of {', '.join(plan.data)}"
             )
+    _check_labelled(node, plan, splits)
+    for (part, name), (other, its) in combinations(splits.items(), 2):
+        if why := "both are one" if name == its else overlap(plan.data[name], plan.data[its]):
+            raise node.error(
+                f"networks would be tested on what they were trained on: {part} {name!r} and {other} {its!r}, {why}"
+            )
+
+
+def _check_labelled(node: Node, plan: Plan, splits: Mapping[str, str]) -> None:
     for part, name in splits.items():
         if not plan.data[name].labelled:
             raise node.error(f"networks are trained on labels, and the {part} data {name!r} have none")

@@ -5,16 +5,23 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import FrameType
 from typing import Any
 
+from critpath.errors import StorageError
 from critpath.runs.engine import Done, Event, Failed, Work, blocked_by, engine_named, resources
 from critpath.runs.folder import RunFolder, clean, locked
 from critpath.runs.progress import Silent, Watcher
 from critpath.runs.task import Factory, Task, digests, in_order
+
+SOON = 50
+"""Failures that are written at once; all are at the end."""
+
+LONGEST = 4000
+"""Characters of a message that is kept."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ def execute(
     """Do the tasks whose shards are not in the folder, each after those it needs.
 
     ``engine="ray"`` has a worker for each of ``devices``, or ``workers`` on the CPU, or one for all that this
-    machine has; ``address`` is a cluster's. A task that raises is reported and the others go on. The first SIGINT
+    machine has; ``address`` is a cluster's. A task that raises is reported, kept in the folder's ``failed.json`` until
+    it is done, and the others go on. The first SIGINT
     or SIGTERM lets the tasks at work end and begins no other; a second one raises KeyboardInterrupt at once.
     Equal bits from any number of workers on the CPU take an equal number of ``threads``. Raises StorageError where
     another computes in the folder or a shard cannot be written, OptionError for wrong tasks or options, and what
@@ -70,23 +78,39 @@ def execute(
         found = _image_failures(ordered, folder, known)
         left = tuple(task for task in ordered if task.name not in found)
         watching.started(ordered, [task for task in ordered if task.name in found])
+        events: list[Event] = []
         try:
-            work = Work(left, known, folder, factory, facts)
-            events = _events(run(work, granted, stopping), watching) if left else []
+            if left:
+                work = Work(left, known, folder, factory, facts)
+                _follow(run(work, granted, stopping), watching, events, lambda: _keep_failed(folder, left, events))
             return _outcome(events, found, left, stopping, start)
         finally:
             watching.ended()
+            with suppress(StorageError):  # where nothing can be written, that has been raised
+                _keep_failed(folder, left, events)
             clean(folder)
 
 
-def _events(events: Generator[Event, None, None], watch: Watcher) -> list[Event]:
-    """All events, each told to the watcher; the engine is ended however this ends."""
-    seen = []
+def _follow(events: Generator[Event, None, None], watch: Watcher, seen: list[Event], keep: Callable[[], None]) -> None:
+    """All events, each told to the watcher, the first failures kept at once; the engine is ended however this ends."""
     with closing(events):
         for event in events:
             seen.append(event)
             _tell(watch, event)
-    return seen
+            if isinstance(event, Failed) and sum(isinstance(one, Failed) for one in seen) <= SOON:
+                keep()
+
+
+def _keep_failed(folder: RunFolder, left: Sequence[Task], events: Sequence[Event]) -> None:
+    """Write the messages of tasks that raised, now or before, and have not been done since."""
+    before, open_tasks = folder.failed(), {task.name for task in left}
+    known = {name: message for name, message in before.items() if name in open_tasks}
+    known |= {event.task.name: event.message[:LONGEST] for event in events if isinstance(event, Failed)}
+    for event in events:
+        if isinstance(event, Done):
+            known.pop(event.task.name, None)
+    if known != before:
+        folder.write_failed(known)
 
 
 def _tell(watch: Watcher, event: Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from critpath.report import Part
 from critpath.runs.folder import RunFolder, open_run
 from critpath.runs.plan import Plan, plan_of
 from critpath.runs.results import Results, joined, result_of
+from critpath.runs.shard import Shard
 from critpath.runs.task import Task, digests
 from critpath.runs.tasks import tasks_of
 
@@ -44,8 +45,9 @@ class Folded:
     """A run as far as it is.
 
     ``parts`` counts tasks with a shard by kind; ``damaged`` are tasks whose file cannot be read, or is another's:
-    they are done again when the run is resumed. ``lost`` are images without a map, ``names`` those of the images by
-    data set and number.
+    they are done again when the run is resumed. ``failed`` are tasks that raised and have no shard, with their
+    messages. ``lost`` are images without a map, ``names`` those of the images by data set and number. ``made`` is what
+    did the work, {"device": {"cpu": tasks}, "torch": {version: tasks}}, as far as shards say it.
     """
 
     folder: RunFolder
@@ -54,8 +56,10 @@ class Folded:
     results: Results
     parts: tuple[Part, ...]
     damaged: tuple[str, ...]
+    failed: Mapping[str, str]
     lost: tuple[Lost, ...]
     names: Mapping[str, Mapping[int, str]]
+    made: Mapping[str, Mapping[str, int]]
 
     @property
     def complete(self) -> bool:
@@ -77,19 +81,24 @@ def folded(folder: str | os.PathLike[str]) -> Folded:
     plan = plan_of(run.facts)
     tasks = tuple(tasks_of(plan))
     files, known = set(run.names()), digests(tasks)
+    failed = run.failed()
     there = [task for task in tasks if task.name in files]
-    results = {task.name: _result(run, plan, task, known[task.name]) for task in there if is_result(task)}
+    shards = {task.name: run.found(task.name, known[task.name]) for task in there if is_result(task)}
+    results = [_result(plan, task, shards[task.name]) for task in there if is_result(task)]
     headers = {task.name: _header(run, task, known[task.name]) for task in there if not is_result(task)}
-    damaged = {name for name, found in {**results, **headers}.items() if found is None}
+    facts = {**{name: None if shard is None else shard.facts for name, shard in shards.items()}, **headers}
+    damaged = {name for name, found in facts.items() if found is None}
     return Folded(
         run,
         plan,
         tasks,
-        joined(found for found in results.values() if found is not None),
+        joined(found for found in results if found is not None),
         _parts(tasks, files - damaged),
         tuple(sorted(damaged)),
+        {t.name: failed[t.name] for t in tasks if t.name in failed and t.name not in files - damaged},
         tuple(_lost(tasks, headers)),
         _names(tasks, headers),
+        _made(facts.values()),
     )
 
 
@@ -104,8 +113,7 @@ def metric_facts(plan: Plan, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": entry.options.get("seed", plan.seed), **facts, "kind": entry.metric, "options": entry.options}
 
 
-def _result(run: RunFolder, plan: Plan, task: Task, digest: str) -> Results | None:
-    shard = run.found(task.name, digest)
+def _result(plan: Plan, task: Task, shard: Shard | None) -> Results | None:
     return None if shard is None else result_of(shard, metric_facts(plan, task.facts), task.name)
 
 
@@ -118,6 +126,15 @@ def _header(run: RunFolder, task: Task, digest: str) -> Header | None:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError):
         return None
     return facts if header["digest"] == digest and isinstance(facts, dict) else None
+
+
+def _made(headers: Iterable[Header | None]) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    for header in headers:
+        made = header.get("made") if header is not None else None
+        for what, value in made.items() if isinstance(made, dict) else ():
+            found.setdefault(str(what), Counter())[str(value)] += 1
+    return {what: dict(sorted(counts.items())) for what, counts in found.items()}
 
 
 def _parts(tasks: Sequence[Task], there: set[str]) -> tuple[Part, ...]:

@@ -3,6 +3,7 @@
 plan.yaml   as the user wrote it
 run.json    schema, versions, the resolved plan and its digest
 lock        held while somebody computes here
+failed.json the tasks that raised when they were last tried, with their messages
 shards/     one file a task, <name>.safetensors
 """
 
@@ -25,7 +26,7 @@ from critpath.runs.shard import Shard, read_shard
 from critpath.runs.task import SCHEMA, canonical, check_name
 from critpath.version import __version__
 
-PLAN, FACTS, LOCK, SHARDS = "plan.yaml", "run.json", "lock", "shards"
+PLAN, FACTS, LOCK, SHARDS, FAILED = "plan.yaml", "run.json", "lock", "shards", "failed.json"
 ENDING = ".safetensors"
 FACTS_LIMIT = 64 * 2**20
 """Bytes that run.json and plan.yaml may have."""
@@ -68,6 +69,23 @@ class RunFolder:
     def plan_text(self) -> str:
         """The plan as the user wrote it. Raises StorageError."""
         return _text(self.root, PLAN)
+
+    def failed(self) -> dict[str, str]:
+        """The messages of tasks that raised, by name; a task may have been done since. Empty where that is not known.
+
+        Raises StorageError for a link that leads out of the folder.
+        """
+        path = _inside(self.root, FAILED)
+        try:
+            stored = _json(path, _text(self.root, FAILED)).get("tasks") if path.exists() else {}
+        except StorageError:  # only told, and written anew by the next run
+            return {}
+        return {str(name): str(message) for name, message in stored.items()} if isinstance(stored, dict) else {}
+
+    def write_failed(self, failed: Mapping[str, str]) -> None:
+        """Keep the messages of tasks that raised, in place of those that are there; only under the lock."""
+        content = {"schema": SCHEMA, "tasks": dict(sorted(failed.items()))}
+        write_whole(_inside(self.root, FAILED), (json.dumps(content, indent=1) + "\n").encode())
 
     def other_versions(self) -> dict[str, tuple[str, str]]:
         """What differs from when the run began: name -> (then, now)."""

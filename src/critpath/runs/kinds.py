@@ -8,7 +8,7 @@ from typing import Any
 
 from critpath.evaluation.channels import METHODS
 from critpath.evaluation.feature_selection import COUNTS
-from critpath.evaluation.perturbation import pixel_perturbation
+from critpath.evaluation.perturbation import STEPS, deletion, insertion, pixel_perturbation
 from critpath.evaluation.randomisation import efficient_mprt, parameter_randomisation, smooth_mprt
 from critpath.evaluation.retraining.fidelity import SIZES, f_fidelity
 from critpath.evaluation.retraining.roar import SHARES
@@ -20,6 +20,7 @@ from critpath.runs.trials import (
     check_complexity,
     check_fidelity,
     check_perturbation,
+    check_preset,
     check_randomisation,
     check_roar,
     check_selection,
@@ -50,6 +51,17 @@ class Kind:
     tuned: bool = False
 
 
+MEAN: Options = {"mean": None}
+"""That of the data; see ``critpath.runs.work.means``."""
+
+PRESET: Options = {
+    **defaults(pixel_perturbation, without=("batch", "order", "shares", "insertion")),
+    **MEAN,
+    "steps": STEPS,
+}
+"""Options of deletion and insertion."""
+
+
 def _stages(options: Options) -> int:
     """How many stages there are, as far as the patterns alone tell."""
     named = options["stages"]
@@ -59,9 +71,21 @@ def _stages(options: Options) -> int:
 KINDS: Mapping[str, Kind] = {
     "pixel_perturbation": Kind(
         over="chunks",
-        options=defaults(pixel_perturbation, without=("batch",)),
+        options={**defaults(pixel_perturbation, without=("batch",)), **MEAN},
         check=check_perturbation,
         cost=lambda options, explanation: len(options["shares"]) + 1.0,
+    ),
+    "deletion": Kind(
+        over="chunks",
+        options=PRESET,
+        check=lambda options: check_preset(deletion, options),
+        cost=lambda options, explanation: options["steps"] + 1.0,
+    ),
+    "insertion": Kind(
+        over="chunks",
+        options={**PRESET, "fill": "blur"},
+        check=lambda options: check_preset(insertion, options),
+        cost=lambda options, explanation: options["steps"] + 1.0,
     ),
     "roar": Kind(
         over="retraining",
@@ -71,7 +95,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "f_fidelity": Kind(
         over="chunks",
-        options={"shares": list(SIZES), **defaults(f_fidelity, without=("batch",)), "tuning": {}},
+        options={"shares": list(SIZES), **defaults(f_fidelity, without=("batch",)), **MEAN, "tuning": {}},
         check=check_fidelity,
         cost=lambda options, explanation: 2.0 * len(options["shares"]) * options["samples"],
         tuned=True,

@@ -15,6 +15,7 @@ from critpath.runs.measures import groups
 from critpath.runs.plan import plan_of
 from critpath.runs.readings import measures
 from critpath.runs.results import Results, joined, result_of
+from critpath.runs.task import digests
 from critpath.runs.tasks import tasks_of
 
 
@@ -31,16 +32,19 @@ def live_summary(folder: str | os.PathLike[str]) -> Sequence[tuple[str, str]]:
 
 @dataclass(eq=False)
 class Live:
-    """The results of a run that goes on: ``now`` reads the shards that are new."""
+    """The results of a run that goes on: ``now`` reads the shards that are new; one that is damaged, or of another
+    plan, is passed over until it has been done again."""
 
     folder: RunFolder
+    digests: Mapping[str, str]
     left: dict[str, Mapping[str, Any]]
     results: Results = field(default_factory=lambda: Results({}))
 
     def now(self) -> Results:
-        new = [name for name in self.folder.names() if name in self.left]
-        found = [result_of(self.folder.read(name), self.left.pop(name), name) for name in new]
-        self.results = joined((self.results, *found))
+        names = [name for name in self.folder.names() if name in self.left]
+        shards = {name: self.folder.found(name, self.digests[name]) for name in names}
+        there = [result_of(shard, self.left.pop(name), name) for name, shard in shards.items() if shard is not None]
+        self.results = joined((self.results, *there))
         return self.results
 
 
@@ -48,7 +52,8 @@ class Live:
 def _live(folder: str) -> Live:
     run = open_run(folder)
     plan = plan_of(run.facts)
-    return Live(run, {task.name: metric_facts(plan, task.facts) for task in tasks_of(plan) if is_result(task)})
+    tasks = tasks_of(plan)
+    return Live(run, digests(tasks), {t.name: metric_facts(plan, t.facts) for t in tasks if is_result(t)})
 
 
 def _leaders(results: Results) -> Iterator[tuple[str, str]]:

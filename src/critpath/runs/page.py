@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from critpath.report import Failure, Randomised, RunContent, save_run
+from critpath.report.words import count
 from critpath.runs.agreements import agreement_tables
+from critpath.runs.engine import blocked_by
 from critpath.runs.fold import Folded
 from critpath.runs.measures import Group, Measure, groups
+from critpath.runs.plan import ModelEntry
 from critpath.runs.readings import measures
 from critpath.runs.results import Results
 from critpath.runs.tables import CONTROLS, REFERENCE, Controls, metric_table
@@ -24,6 +27,8 @@ CAVEATS = {
     "of the response may come from the strange image and not from what was removed. Compare several fills.",
     "parameter_randomisation": "Parameter randomisation shows that a map depends on what was learned. It does not show "
     "that it names the right pixels.",
+    "deletion": "Deletion and insertion go to images without any content, far from what the model was trained on.",
+    "smooth_mprt": "Smooth parameter randomisation averages over noisy inputs, so it is about the averaged map.",
     "efficient_mprt": "A rise of complexity says that a map of the random model is more disordered, and nothing about "
     "where the map of the trained model points.",
     "roar": "Retrained networks are other networks than the one that is explained. The shape of what was removed can "
@@ -78,7 +83,10 @@ def controls_of(run: Folded) -> Controls:
 
 
 def failures(run: Folded) -> Iterator[Failure]:
-    """Images that have no map or no number of a metric."""
+    """Tasks that raised, and images that have no map or no number of a metric."""
+    kinds = {task.name: task for task in run.tasks}
+    for name, message in run.failed.items():
+        yield Failure(f"task {name}", str(kinds[name].facts.get("method") or ""), None, "", message)
     for lost in run.lost:
         name = run.names.get(lost.data, {}).get(lost.image, "")
         yield Failure(f"maps of {lost.model}, {lost.data}", lost.method, lost.image, name, lost.message)
@@ -108,15 +116,26 @@ def _caveats(kinds: set[str]) -> Iterator[str]:
 
 
 def _warnings(run: Folded) -> Iterator[str]:
-    if changed := run.folder.other_versions():
-        named = ", ".join(f"{name} {then} (now {now or 'missing'})" for name, (then, now) in changed.items())
-        yield f"The run was begun with other versions than those that made this page: {named}."
+    for what, counts in run.made.items():
+        if len(counts) > 1:
+            named = ", ".join(f"{value} {count(number, 'task')}" for value, number in counts.items())
+            yield f"The tasks were not all done alike, so that their last digits may differ: {what} {named}."
     if run.damaged:
         yield (
             f"The files of {len(run.damaged)} tasks are damaged, or were written for another plan or version, and are "
             f"left out ({', '.join(run.damaged[:3])}{', ...' * (len(run.damaged) > 3)}); resuming does them again."
         )
+    if waiting := _waiting(run):
+        yield (
+            f"{count(len(waiting), 'task')} of those that are missing need one that failed "
+            f"({', '.join(waiting[:3])}{', ...' * (len(waiting) > 3)})."
+        )
     yield from _told(run, controls_of(run).names)
+
+
+def _waiting(run: Folded) -> list[str]:
+    there = {name for name in run.folder.names() if name not in run.damaged}
+    return [name for name in blocked_by(tuple(run.failed), run.tasks) if name not in there]
 
 
 def _told(run: Folded, controls: tuple[str, ...]) -> Iterator[str]:
@@ -133,7 +152,7 @@ def _told(run: Folded, controls: tuple[str, ...]) -> Iterator[str]:
 def _provenance(run: Folded, found: tuple[Measure, ...]) -> Iterator[tuple[str, str]]:
     plan = run.plan
     for name, model in plan.models.items():
-        yield f"Model {name}", " ".join(filter(None, (model.load, model.arch, *_fingerprints(run, "model", name))))
+        yield f"Model {name}", _model(model)
     for name, data in plan.data.items():
         images = f"{data.images:,} images of {data.source} {data.where}".strip()
         yield f"Data {name}", f"{images}{f', digest {data.digest[:16]}' if data.digest else ''}"
@@ -143,16 +162,15 @@ def _provenance(run: Folded, found: tuple[Measure, ...]) -> Iterator[tuple[str, 
     yield "Seed", str(plan.seed)
     seeds = sorted({seed for measure in found for seed in measure.group.seeds})
     yield "Seeds of the metrics", ", ".join(map(str, seeds))
-    yield "Device", plan.device
+    yield "Device", ", ".join(run.made.get("device", {})) or plan.device
     yield "Threads a worker", str(plan.threads)
     yield "Images a task", str(plan.batch)
-    yield "Versions", ", ".join(f"{name} {version}" for name, version in run.folder.versions.items())
+    yield "Memory a pass", str(plan.memory)
+    yield "Begun with", ", ".join(f"{name} {version}" for name, version in run.folder.versions.items())
     yield "Page made with", f"critpath on Python {platform.python_version()}"
     yield "Digest of the plan", run.folder.digest
 
 
-def _fingerprints(run: Folded, what: str, name: str) -> list[str]:
-    """Fingerprints of a model that shards name, all of them where they differ."""
-    facts = (record.facts for record in run.results.records.values())
-    found = {str(one["fingerprint"]) for one in facts if one.get(what) == name and one.get("fingerprint")}
-    return [f"fingerprint {one}" for one in sorted(found)]
+def _model(model: ModelEntry) -> str:
+    weights = f"weights {model.digest[:16]}" if model.digest else ""
+    return ", ".join(filter(None, (model.load, model.arch, weights)))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from critpath.errors import MismatchError, OptionError, StorageError
+from critpath.zoo.data import ON_DISK
+from critpath.zoo.python_file import own_files
 
 VERSION = 1
 """Of the plan's language."""
@@ -41,16 +43,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class ModelEntry(Entry):
-    """A model, as ``critpath.zoo.load`` takes it."""
+    """A model, as ``critpath.zoo.load`` takes it; ``digest`` is that of its weights, "" where they are not known."""
 
     load: str
     arch: str | None = None
     allow_pickle: bool = False
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class DataEntry(Entry):
-    """A data set, as ``critpath.zoo.load_data`` takes it; ``images`` is how many it has, ``digest`` which they are.
+    """A data set, as ``critpath.zoo.load_data`` takes it; ``images`` is how many it has, ``digest`` what they hold.
 
     ``names`` are the classes' names, where the plan gives them; ``labelled``: its images have labels.
     """
@@ -103,13 +106,19 @@ class Evaluation(Entry):
 
 E = TypeVar("E", bound=Entry)
 
+PLACES = ("labels", "root")
+"""Options of data that are paths."""
+
 PYTHON = re.compile(r"(?P<path>.+\.py):[A-Za-z_]\w*")
 """A function in a file."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan whose every default is filled in. ``batch`` images make a chunk; ``threads`` are those of one worker."""
+    """A plan whose every default is filled in. ``batch`` images make a chunk; ``threads`` are those of one worker.
+
+    ``memory`` is what a pass may take: how many rows go through a network at once, on which the last bits depend.
+    """
 
     models: Mapping[str, ModelEntry]
     data: Mapping[str, DataEntry]
@@ -121,6 +130,7 @@ class Plan:
     threads: int = 1
     maps: str = "reduced"
     device: str = "cpu"
+    memory: str | int = "1GiB"
 
     def resolved(self) -> dict[str, Any]:
         """The plan as JSON: all that a worker needs, with absolute paths."""
@@ -143,7 +153,7 @@ def plan_of(resolved: Mapping[str, Any]) -> Plan:
             methods=_entries(MethodEntry, resolved["methods"]),
             metrics=_entries(MetricEntry, resolved["metrics"]),
             evaluations=tuple(Evaluation.of(values) for values in resolved["evaluations"]),
-            **{name: resolved[name] for name in ("seed", "batch", "threads", "maps", "device")},
+            **{name: resolved[name] for name in ("seed", "batch", "threads", "maps", "device", "memory")},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise OptionError(f"this is no resolved plan: {type(error).__name__} {error}") from error
@@ -167,17 +177,34 @@ def check_files(plan: Plan, folder: Path) -> None:
     OptionError, StorageError or MismatchError.
     """
     known = plan.files()
+    for path in (*known, *python_files(plan), *_places(plan)):
+        if Path(path).expanduser().resolve().is_relative_to(folder.resolve()):
+            raise OptionError(f"{path} lies in the run's own folder {folder}: keep what a plan names outside of it")
     for path in python_files(plan):
         if path not in known:
             raise OptionError(f"the plan names the Python file {path} without its digest: it has been changed by hand")
     for path, digest in known.items():
-        if Path(path).resolve().is_relative_to(folder.resolve()):
-            raise OptionError(f"{path} lies in the run's own folder {folder}: keep what a plan names outside of it")
         if file_digest(path) != digest:
-            raise MismatchError(
-                f"{path} has changed since the run began, so its results would be of two kinds: put the file back, or "
-                "start a new run in another folder"
-            )
+            raise _changed(path, "has changed")
+    for path in python_files(plan):
+        for file in own_files(Path(path))[1:]:
+            if str(file) not in known:
+                raise _changed(str(file), f"is imported by {path}, and was not")
+
+
+def _changed(path: str, how: str) -> MismatchError:
+    return MismatchError(
+        f"{path} {how} since the run began, so its results would be of two kinds: put the file back, or start a new "
+        "run in another folder"
+    )
+
+
+def _places(plan: Plan) -> list[str]:
+    """Files and folders that data and weights are read from, whether or not their digests are known."""
+    data = [entry.where for entry in plan.data.values() if entry.source in ON_DISK]
+    options = [str(entry.options[name]) for entry in plan.data.values() for name in PLACES if name in entry.options]
+    weights = [m.load.removeprefix("file:") for m in plan.models.values() if m.load.startswith("file:")]
+    return [*data, *options, *weights, *(path.rpartition("@")[0] for path in weights if "@" in path)]
 
 
 def python_files(plan: Plan) -> list[str]:

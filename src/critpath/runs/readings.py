@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from critpath.evaluation.perturbation import Perturbation
 from critpath.evaluation.retraining.curve import roar_area
+from critpath.evaluation.summary import FEWEST
 from critpath.runs.measures import Group, Lines, Measure, Values, by_image
 
 
@@ -38,8 +39,9 @@ def _named(group: Group, title: str) -> str:
 
 def perturbation(group: Group) -> Measure:
     """Change of the response by share removed: the area as published, and divided by the last share."""
-    shares, inserted = _floats(group.facts["shares"]), bool(group.options.get("insertion"))
-    first = str(group.options.get("order", "lerf"))
+    inserted = group.kind == "insertion" or bool(group.options.get("insertion"))
+    shares, whole = _floats(group.facts["shares"]), group.kind in ("deletion", "insertion")
+    first = "morf" if whole else str(group.options.get("order", "lerf"))
     start, curve = by_image(group, "start"), by_image(group, "curve")
     curves = {method: Perturbation(shares, start[method], curve[method]) for method in curve}
     relevant = "most" if first == "morf" else "least"
@@ -55,20 +57,46 @@ def perturbation(group: Group) -> Measure:
         "area / last share": {method: one.normalised_area() for method, one in curves.items()},
         "mean response": {method: one.response_area() for method, one in curves.items()},
     }
-    if inserted:
+    if inserted or whole:
         columns = {name: columns[name] for name in ("mean response", "area as published")}
     return Measure(
         group,
-        _named(group, f"{'Insertion' if inserted else 'Pixel perturbation'}, {relevant} relevant first"),
+        _named(group, f"{'Insertion' if inserted else 'Deletion' if whole else PERTURBED}, {relevant} relevant first"),
         f"The pixels that the map calls {relevant} relevant are {'put back' if inserted else 'removed'} first, step by "
         "step. The change is the absolute change of the response relative to the response before; the area is that "
         "under its mean curve from share 0 (trapezoid rule).",
-        "higher" if first == "morf" else "lower",
+        "lower" if group.kind == "deletion" else "higher" if first == "morf" else "lower",
         "image",
         columns,
         (changes,),
+        (*_fills(group), *_small(changes)),
     )
 
+
+def _small(changes: Lines) -> Iterator[str]:
+    """Where nothing that is removed matters."""
+    largest = max((float(one.nanmean(dim=0).nan_to_num().max()) for one in changes.values.values()), default=0.0)
+    if 0 <= largest < SMALL_CHANGE:
+        yield (
+            f"The largest mean change, whatever the method, is {largest:.2g} of the response: the model hardly looks "
+            "at what is removed, so differences between methods mean little."
+        )
+
+
+SMALL_CHANGE = 0.01
+"""Share of the response below which a perturbation tells little."""
+
+
+def _fills(group: Group) -> Iterator[str]:
+    """What stands where pixels were, if that is a mean."""
+    mean = group.facts.get("mean")
+    if mean is None or group.options.get("fill") != "mean":
+        return
+    values = ", ".join(f"{value:.4g}" for value in (mean if isinstance(mean, list | tuple) else [mean]))
+    yield f"Removed pixels become the mean, {values} in the units of the inputs."
+
+
+PERTURBED = "Pixel perturbation"
 
 SIMILAR = {"ssim": "SSIM", "spearman": "Spearman", "spearman_abs": "Spearman of |map|", "hog": "HOG"}
 """Similarities in words."""
@@ -121,6 +149,7 @@ def efficient_mprt(group: Group) -> Measure:
             "entropy of the original map": original,
             "entropy when randomised": _mapped(randomised, lambda t: t.mean(dim=1)),
         },
+        notes=("There is no number for an image whose original map has one value everywhere (entropy 0).",),
     )
 
 
@@ -142,6 +171,7 @@ def f_fidelity(group: Group) -> Measure:
             "FFid−": _mapped(minus, lambda t: t.mean(dim=1)),
         },
         (Lines("FFid+ (higher is better)", *axis, plus), Lines("FFid− (lower is better)", *axis, minus)),
+        tuple(_fills(group)),
     )
 
 
@@ -169,9 +199,25 @@ def retraining(group: Group) -> Measure:
         (
             f"Accuracy on unmodified images: {mean:.4f} over {int((~whole.isnan()).sum())} retrainings.",
             "What stays learnable may be the shape of what was removed; retraining cannot tell.",
+            *_fills(group),
+            *_compared(group),
         ),
         few=True,
     )
+
+
+def _compared(group: Group) -> Iterator[str]:
+    """On what the methods are compared, where it is not on everything."""
+    left_out = {part: count for part, count in group.facts.get("left_out", {}).items() if count}
+    if left_out:
+        told = ", ".join(f"{count:,} of the {part} images" for part, count in left_out.items())
+        yield (
+            "All networks are trained and tested on the images that can be read and of which every method has a map; "
+            f"left out: {told}."
+        )
+    yield from sorted({f"{r.facts['dropped']}." for r in group.records.values() if "dropped" in r.facts})
+    if len(group.seeds) < FEWEST:
+        yield f"With fewer than {FEWEST} seeds differences have no interval, and no method is called better."
 
 
 def _accuracies(group: Group, method: str, shares: Sequence[float]) -> Tensor:
@@ -196,12 +242,22 @@ def feature_selection(group: Group) -> Measure:
         "label set",
         {"mean accuracy": _mapped(found, lambda t: t.mean(dim=1))},
         (Lines("test accuracy", "channels k", _floats(counts), tuple(map(str, counts)), found),),
-        ("Label sets of one data set share images: intervals over new images would be wider.",),
+        ("Label sets of one data set share images: intervals over new images would be wider.", *_few_labels(group)),
     )
+
+
+def _few_labels(group: Group) -> Iterator[str]:
+    if few := group.facts.get("left_out_labels"):
+        yield f"Labels with fewer than two images that every method could use are left out: {', '.join(map(str, few))}."
+    there = len(group.facts.get("sets", ()))
+    if 0 < there < int(group.options.get("sets", there)):
+        yield f"The labels give {there:,} sets, fewer than were asked for."
 
 
 READINGS: dict[str, Callable[[Group], Measure]] = {
     "pixel_perturbation": perturbation,
+    "deletion": perturbation,
+    "insertion": perturbation,
     "parameter_randomisation": randomisation,
     "smooth_mprt": randomisation,
     "efficient_mprt": efficient_mprt,

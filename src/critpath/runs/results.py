@@ -16,7 +16,7 @@ from critpath.runs.shard import Shard
 IMAGES = "images"
 """The tensor with the images' numbers."""
 
-OF_A_SHARD = ("failures", "warnings", "ids", "chunk", "first", "stop", "depends")
+OF_A_SHARD = ("failures", "warnings", "ids", "chunk", "first", "stop", "depends", "made")
 """Facts that differ from shard to shard of one result, or that its task's digest is for."""
 
 
@@ -87,7 +87,7 @@ def result_of(shard: Shard, known: Mapping[str, Any] | None = None, name: str = 
 
 def part_of(facts: Mapping[str, Any]) -> str:
     """The share of a retraining as text, "" for what is no retraining."""
-    return f"{float(facts['share']):g}" if "share" in facts else ""
+    return repr(float(facts["share"])).removesuffix(".0") if "share" in facts else ""
 
 
 def _by_method(key: Key, record: Record, methods: Sequence[str]) -> dict[Key, Record]:

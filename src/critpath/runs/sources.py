@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from critpath.errors import MismatchError
 from critpath.options import check_flag, shown
 from critpath.runs.document import Node, unknown
-from critpath.runs.plan import DataEntry, ModelEntry, file_digest
-from critpath.zoo import DEFAULT_MODEL, DataSet, load, load_data
+from critpath.runs.plan import PLACES, DataEntry, ModelEntry, file_digest
+from critpath.zoo import DEFAULT_MODEL, load, load_data
 from critpath.zoo.data import ON_DISK, SOURCES, data_fingerprint, source_options
-from critpath.zoo.python_file import is_python_spec
+from critpath.zoo.data.arrays import PARTS
+from critpath.zoo.python_file import is_python_spec, own_files
 
 SELECTION = ("start", "limit", "shuffle")
-PLACES = ("labels", "root")
-"""Options of data that are paths."""
-
 SCHEMES = ("torchvision", "timm")
 
 
@@ -33,7 +30,8 @@ class Sources:
         return Path(self._absolute(_text(node)))
 
     def function(self, node: Node) -> tuple[str, dict[str, str]]:
-        """A function in a Python file, FILE.py:function, with an absolute path; and the file's digest.
+        """A function in a Python file, FILE.py:function, with an absolute path; and the digests of the file and of
+        those beside it that it imports.
 
         Raises OptionError where there is no such file, or it has no such function.
         """
@@ -45,7 +43,7 @@ class Sources:
         if not path.is_file():
             raise node.error(f"there is no file {path}")
         _check_defines(node, path, name)
-        return f"{path}:{name}", {str(path): file_digest(path)}
+        return f"{path}:{name}", {str(path): file_digest(path), **{str(f): file_digest(f) for f in own_files(path)[1:]}}
 
     def _absolute(self, text: str) -> str:
         return str((self.folder / Path(text).expanduser()).absolute())
@@ -125,17 +123,33 @@ def data_entry(node: Node, sources: Sources) -> DataEntry:
     )
 
 
-def opened(name: str, entry: DataEntry) -> DataSet:
-    """The data set of an entry, under its name in the plan. Raises MismatchError where it is another than it was."""
-    data = load_data(
-        entry.source, entry.where, start=entry.start, limit=entry.limit, shuffle=entry.shuffle, **entry.options
-    )
-    if data_fingerprint(data) != entry.digest:
-        raise MismatchError(
-            f"the data {name!r} ({entry.where}) are not those that the run began with: {len(data):,} images against "
-            f"{entry.images:,}, or other names or labels. Put them back, or start a new run in another folder"
-        )
-    return replace(data, name=name, classes=tuple(entry.names) if entry.names else data.classes)
+def overlap(one: DataEntry, other: DataEntry) -> str:
+    """Why two data sets may have images in common, "" where that is not to be seen from their entries."""
+    if one.digest and one.digest == other.digest:
+        return "they are the same images"
+    if not _of_one_source(one, other):
+        return ""
+    if one.shuffle != other.shuffle or (one.where != other.where and one.shuffle is not None):
+        return "they are parts of one source that are shuffled differently: shuffle both by one seed"
+    if max(_first(one), _first(other)) < min(_first(one) + one.images, _first(other) + other.images):
+        return "they have images of one source in common: choose parts of it by start and limit"
+    return ""
+
+
+def _of_one_source(one: DataEntry, other: DataEntry) -> bool:
+    if one.source == other.source == "digits":
+        return one.where == other.where or "all" in (one.where, other.where)
+    return _source(one) == _source(other)
+
+
+def _source(entry: DataEntry) -> tuple[object, ...]:
+    options = (str(entry.options.get(name)) for name in ("split", "options", "root"))
+    return entry.source, entry.where, *options
+
+
+def _first(entry: DataEntry) -> int:
+    """Where its images begin in their source."""
+    return entry.start + (PARTS[entry.where][0] if entry.source == "digits" else 0)
 
 
 def _where(node: Node, kind: str, sources: Sources) -> tuple[str, dict[str, str]]:

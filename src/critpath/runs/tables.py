@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from critpath.evaluation.retraining.student import t_estimate
-from critpath.intervals import bootstrap_interval
-from critpath.report import Estimate, Figure, MethodCurve, MethodRow, MetricTable
+from critpath.evaluation.summary import Mean, differences, estimates
+from critpath.report import CHECKS, Estimate, Figure, MethodCurve, MethodRow, MetricTable
 from critpath.runs.measures import Lines, Measure, Values
 
 REFERENCE = "random"
@@ -35,7 +34,8 @@ def metric_table(measure: Measure, controls: Controls | None = None) -> MetricTa
     main = next(iter(measure.columns.values()))
     methods = sorted(main, key=lambda method: (method in known.names, *_place(method, known.order)))
     group, facts = measure.group, measure.group.facts
-    reference = known.reference if known.reference in main else ""
+    against = known.reference in main and group.kind not in CHECKS
+    reference = known.reference if against else ""
     return MetricTable(
         evaluation=group.evaluation,
         metric=group.metric,
@@ -65,7 +65,7 @@ def _place(method: str, order: Sequence[str]) -> tuple[int, str]:
 def _rows(measure: Measure, methods: Sequence[str], controls: Controls, reference: str) -> tuple[MethodRow, ...]:
     main = next(iter(measure.columns.values()))
     best = _best(measure, main, methods)
-    values = [estimates(_stacked(column, methods), measure.few) for column in measure.columns.values()]
+    values = [_means(_stacked(column, methods), measure.few) for column in measure.columns.values()]
     to_reference = _differences(measure, main, methods, reference)
     to_best = _differences(measure, main, methods, best)
     return tuple(
@@ -97,14 +97,14 @@ def _differences(measure: Measure, main: Values, methods: Sequence[str], other: 
     """Mean of each method less ``other``, unit by unit; None for itself and where there is no other."""
     if not other:
         return [None] * len(methods)
-    found = estimates(_stacked(main, methods) - main[other], measure.few)
-    return [None if method == other else found[i] for i, method in enumerate(methods)]
+    found = differences(_stacked(main, methods), main[other], measure.few)
+    return [None if method == other else _shown_mean(found[i]) for i, method in enumerate(methods)]
 
 
 def _figure(measure: Measure, lines: Lines, methods: Sequence[str], controls: Controls) -> Figure:
     places = len(lines.places)
     numbers = torch.cat([lines.values[method].T for method in methods]) if methods else torch.empty(0, 0)
-    found = estimates(numbers, measure.few)
+    found = _means(numbers, measure.few)
     curves = tuple(
         MethodCurve(method, method in controls.names, tuple(found[i * places : (i + 1) * places]))
         for i, method in enumerate(methods)
@@ -112,28 +112,19 @@ def _figure(measure: Measure, lines: Lines, methods: Sequence[str], controls: Co
     return Figure(lines.y_title, lines.x_title, lines.places, lines.labels, curves)
 
 
-def estimates(numbers: Tensor, few: bool = False) -> list[Estimate]:
-    """Mean and 95 % interval of each row of [rows, n], NaN left out: bootstrap, or t where units are few."""
+def _means(numbers: Tensor, few: bool = False) -> list[Estimate]:
+    """Mean and 95 % interval of each row of [rows, n]."""
     if not numbers.numel():
         return [Estimate(float("nan"))] * len(numbers)
-    if few:
-        return [_t(row[~row.isnan()]) for row in numbers]
-    low, high = bootstrap_interval(numbers)
-    return [Estimate(*ends) for ends in zip(numbers.nanmean(dim=1).tolist(), low.tolist(), high.tolist(), strict=True)]
+    return [_shown_mean(found) for found in estimates(numbers, few)]
 
 
-def _t(values: Tensor) -> Estimate:
-    found = t_estimate(values)
-    return Estimate(float(found.mean), float(found.low), float(found.high))
+def _shown_mean(found: Mean) -> Estimate:
+    return Estimate(found.mean, found.low, found.high)
 
 
 def _stacked(values: Values, methods: Sequence[str]) -> Tensor:
     return torch.stack([values[method] for method in methods]) if methods else torch.empty(0, 0)
-
-
-def _says(value: object) -> bool:
-    """Whether an option is worth naming: it is given."""
-    return value is not None and value not in ([], {})
 
 
 def _shown(value: object) -> str:

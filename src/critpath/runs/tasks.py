@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -12,7 +12,7 @@ from typing import Any
 from critpath.attribution.family import ATTRIBUTIONS
 from critpath.neurons import NeuronSpace, Site
 from critpath.runs.kinds import KINDS, PASS, STAGES
-from critpath.runs.plan import Evaluation, MethodEntry, Plan
+from critpath.runs.plan import RANDOM, Evaluation, MethodEntry, Plan
 from critpath.runs.task import Task, canonical
 
 SPLITS = ("train", "validation", "test")
@@ -41,25 +41,28 @@ class Cut:
     known: dict[tuple[str, ...], str] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
 
-    def digest(self, what: str, model: str, data: str, method: str = "", metric: str = "") -> str:
+    def digest(self, what: str, model: str, data: str, method: str = "", metric: str = "", parts: str = "") -> str:
         """sha256 over all that a result depends on besides its images: entries of the plan, seed, threads.
 
-        ``data`` are names with commas between; "maps" depend on how they are kept and not on the seed.
+        ``data`` are names with commas between, and ``parts`` what they are for; "maps" depend on how they are kept,
+        and neither they nor "importances" on the seed.
         """
-        key = (what, model, data, method, metric)
+        key = (what, model, data, method, metric, parts)
         if key not in self.known:
             self.known[key] = sha256(canonical(self._facts(*key))).hexdigest()
         return self.known[key]
 
-    def _facts(self, what: str, model: str, data: str, method: str, metric: str) -> dict[str, Any]:
+    def _facts(self, what: str, model: str, data: str, method: str, metric: str, parts: str) -> dict[str, Any]:
         plan = self.plan
+        more: Mapping[str, dict[str, Any]] = {"maps": {"maps": plan.maps}, "importances": {}}
         return {
             "model": asdict(plan.models[model]),
             "data": {name: asdict(plan.data[name]) for name in data.split(",")},
             "method": asdict(plan.methods[method]) if method else None,
             "metric": asdict(plan.metrics[metric]) if metric else None,
             "threads": plan.threads,
-            **({"maps": plan.maps} if what == "maps" else {"seed": plan.seed}),
+            "memory": plan.memory,
+            **more.get(what, {"seed": plan.seed, "parts": parts}),
         }
 
     def explanation(self, method: str) -> float:
@@ -73,7 +76,7 @@ def tasks_of(plan: Plan) -> tuple[Task, ...]:
     """All tasks of a plan, in an order in which each comes after those it needs.
 
     Chunk by chunk, so that images that were read serve all methods and metrics; then what needs all chunks. Maps are
-    tasks of their own, one for each model, data set, method and chunk, whoever asks for them.
+    tasks of their own, one for each model, data set, method and chunk, whoever asks for them; so are importances.
     """
     found: dict[str, Task] = {}
     cut = Cut(plan)
@@ -118,6 +121,16 @@ def splits_of(evaluation: Evaluation) -> dict[str, str | None]:
     return {part: getattr(evaluation, part) for part in SPLITS}
 
 
+def drawn(plan: Plan, method: str) -> bool:
+    """Whether a method's maps are random: networks are retrained on maps drawn anew for each seed."""
+    return plan.methods[method].method == RANDOM
+
+
+def mapped(plan: Plan, evaluation: Evaluation) -> tuple[str, ...]:
+    """The methods whose maps networks are retrained on, all but random ones."""
+    return tuple(method for method in evaluation.methods if not drawn(plan, method))
+
+
 def _of_chunk(cut: Cut, model: str, data: str, chunk: Chunk) -> Iterator[Task]:
     maps = cache(lambda method: _maps(cut, model, data, method, chunk))
     for evaluation in cut.plan.evaluations:
@@ -126,7 +139,7 @@ def _of_chunk(cut: Cut, model: str, data: str, chunk: Chunk) -> Iterator[Task]:
         for name in evaluation.metrics:
             over = KINDS[cut.plan.metrics[name].metric].over
             if over == "retraining" and data in splits_of(evaluation).values():
-                yield from map(maps, evaluation.methods)
+                yield from map(maps, mapped(cut.plan, evaluation))
             elif over != "retraining" and data == evaluation.data:
                 yield from _measured(cut, evaluation, name, over, chunk, maps)
 
@@ -135,7 +148,7 @@ def _measured(
     cut: Cut, evaluation: Evaluation, metric: str, over: str, chunk: Chunk, maps_of: Callable[[str], Task]
 ) -> Iterator[Task]:
     if over == "features":
-        yield _metric(cut, evaluation, metric, "importances", f"{chunk.number:06d}", chunk)
+        yield _importances(cut, evaluation, metric, chunk)
         return
     maps = {method: maps_of(method) for method in evaluation.methods}
     yield from maps.values()
@@ -156,10 +169,11 @@ def _measured(
 def _of_all(cut: Cut, evaluation: Evaluation, metric: str) -> Iterator[Task]:
     over = KINDS[cut.plan.metrics[metric].metric].over
     if over == "features":
-        parts = [_metric(cut, evaluation, metric, "importances", f"{c.number:06d}", c) for c in _own(cut, evaluation)]
+        parts = [_importances(cut, evaluation, metric, chunk) for chunk in _own(cut, evaluation)]
         needs = tuple(part.name for part in parts)
         yield _metric(cut, evaluation, metric, "selection", "all", None, needs, cost=float(len(parts)))
     if over == "retraining":
+        yield _common(cut, evaluation)
         yield from _retrainings(cut, evaluation, metric)
 
 
@@ -177,6 +191,43 @@ def _maps(cut: Cut, model: str, data: str, method: str, chunk: Chunk) -> Task:
     }
     cost = chunk.images * (1 + cut.explanation(method))
     return Task("maps", maps_name(model, data, method, chunk.number), facts, (), chunk.images, cost)
+
+
+def _importances(cut: Cut, evaluation: Evaluation, metric: str, chunk: Chunk) -> Task:
+    """Importances by some methods at some sites, for whichever metrics select by them."""
+    model, data, options = evaluation.model, evaluation.data, cut.plan.metrics[metric].options
+    asked = {"methods": list(options["methods"]), "sites": options["sites"]}
+    facts = {"model": model, "data": data, **asked, **_range(chunk), "depends": cut.digest("importances", model, data)}
+    name = f"importances.{model}.{data}.{sha256(canonical(asked)).hexdigest()[:8]}.{chunk.number:06d}"
+    cost = chunk.images * KINDS[cut.plan.metrics[metric].metric].cost(options, PASS)
+    return Task("importances", name, facts, (), chunk.images, cost)
+
+
+def _common(cut: Cut, evaluation: Evaluation) -> Task:
+    """Which images every method has a map of: all networks of an evaluation are trained and tested on these."""
+    methods, parts = mapped(cut.plan, evaluation), splits_of(evaluation)
+    needs = tuple(name for method in methods for name in _all_maps(cut, evaluation, method))
+    facts = {
+        "evaluation": evaluation.name,
+        "model": evaluation.model,
+        "parts": parts,
+        "methods": list(methods),
+        "depends": cut.digest("common", evaluation.model, ",".join(_used(evaluation))),
+    }
+    return Task("common", common_name(evaluation), facts, needs, 0, 1e-2 * max(1, len(needs)))
+
+
+def common_name(evaluation: Evaluation) -> str:
+    """What the task that finds an evaluation's common images is called."""
+    return f"common.{evaluation.name}"
+
+
+def _all_maps(cut: Cut, evaluation: Evaluation, method: str) -> tuple[str, ...]:
+    """The tasks of a method's maps of all images that networks are trained or tested on."""
+    names = dict.fromkeys(name for name in splits_of(evaluation).values() if name)
+    return tuple(
+        maps_name(evaluation.model, data, method, chunk.number) for data in names for chunk in chunks(cut.plan, data)
+    )
 
 
 def _metric(
@@ -202,13 +253,19 @@ def _metric(
         **({"method": method} if method is not None else {}),
         **(_range(chunk) if chunk else {}),
         **facts,
-        "depends": cut.digest("metric", evaluation.model, ",".join(_used(evaluation)), method or "", metric),
+        "depends": cut.digest(
+            "metric", evaluation.model, ",".join(_used(evaluation)), method or "", metric, _parts(evaluation)
+        ),
     }
     return Task(kind, f"{evaluation.name}.{metric}.{rest}", facts, needs, images, max(cost, 1e-3))
 
 
 def _used(evaluation: Evaluation) -> list[str]:
     return sorted({evaluation.data, *(name for name in splits_of(evaluation).values() if name)})
+
+
+def _parts(evaluation: Evaluation) -> str:
+    return ",".join(f"{part}={name}" for part, name in splits_of(evaluation).items() if name)
 
 
 def _range(chunk: Chunk) -> dict[str, int]:
@@ -231,11 +288,8 @@ def _retrainings(cut: Cut, evaluation: Evaluation, metric: str) -> Iterator[Task
     for seed in options["seeds"]:
         yield _unmodified(cut, evaluation, metric, seed, cost)
     for method in evaluation.methods:
-        needs = tuple(
-            maps_name(evaluation.model, data, method, chunk.number)
-            for data in dict.fromkeys(name for name in splits_of(evaluation).values() if name)
-            for chunk in chunks(cut.plan, data)
-        )
+        own = () if drawn(cut.plan, method) else _all_maps(cut, evaluation, method)
+        needs = (common_name(evaluation), *own)
         for seed in options["seeds"]:
             for share in options["shares"]:
                 rest = f"{method}.{float(share)!r}.{seed}"
@@ -245,15 +299,31 @@ def _retrainings(cut: Cut, evaluation: Evaluation, metric: str) -> Iterator[Task
 
 
 def _unmodified(cut: Cut, evaluation: Evaluation, metric: str, seed: int, cost: float) -> Task:
-    """A training on unmodified images; a metric that trains like an earlier one takes its result."""
+    """A training on unmodified images; what trains like an earlier metric or evaluation takes its result."""
     facts = {"share": 0.0, "seed": seed}
-    for other in evaluation.metrics[: list(evaluation.metrics).index(metric)]:
-        entry = cut.plan.metrics[other]
+    rest = f"unmodified.{seed}"
+    for other, earlier in _before(cut.plan, evaluation, metric):
+        entry = cut.plan.metrics[earlier]
         alike = entry.options.get("recipe") == cut.plan.metrics[metric].options["recipe"]
         if KINDS[entry.metric].over == "retraining" and alike and seed in entry.options["seeds"]:
-            first = f"{evaluation.name}.{other}.unmodified.{seed}"
-            return _metric(cut, evaluation, metric, "same", f"unmodified.{seed}", None, (first,), "", 1e-3, **facts)
-    return _metric(cut, evaluation, metric, "retraining", f"unmodified.{seed}", None, (), "", cost, **facts)
+            first = f"{other.name}.{earlier}.{rest}"
+            return _metric(cut, evaluation, metric, "same", rest, None, (first,), "", 1e-3, **facts)
+    needs = (common_name(evaluation),)
+    return _metric(cut, evaluation, metric, "retraining", rest, None, needs, "", cost, **facts)
+
+
+def _before(plan: Plan, evaluation: Evaluation, metric: str) -> Iterator[tuple[Evaluation, str]]:
+    """The metrics before one, of evaluations that train on the same images."""
+    for other in plan.evaluations:
+        for name in other.metrics:
+            if (other, name) == (evaluation, metric):
+                return
+            if _trained_on(plan, other) == _trained_on(plan, evaluation):
+                yield other, name
+
+
+def _trained_on(plan: Plan, evaluation: Evaluation) -> tuple[object, ...]:
+    return evaluation.model, *splits_of(evaluation).values(), frozenset(mapped(plan, evaluation))
 
 
 def explanation_cost(entry: MethodEntry) -> float:

@@ -16,7 +16,7 @@ from critpath.contributions import contribution_names
 from critpath.errors import CritpathError, OptionError
 from critpath.evaluation.agreement import map_agreement
 from critpath.evaluation.feature_selection import feature_selection
-from critpath.evaluation.perturbation import pixel_perturbation
+from critpath.evaluation.perturbation import Perturbation, pixel_perturbation
 from critpath.evaluation.randomisation import efficient_mprt, parameter_randomisation, smoothed
 from critpath.evaluation.removal import remove
 from critpath.evaluation.retraining.curve import check_shares
@@ -82,7 +82,19 @@ def _few(value: Any) -> Any:
 def check_perturbation(options: Options) -> None:
     """Raises OptionError or InputError for options that are refused."""
     model, x, target, maps = trial(options)
-    pixel_perturbation(model, x, target, maps, **options)
+    pixel_perturbation(model, x, target, maps, **_some_mean(options))
+
+
+def check_preset(preset: Callable[..., Perturbation], options: Options) -> None:
+    """Raises OptionError or InputError for options that ``deletion`` or ``insertion`` refuses."""
+    model, x, target, maps = trial(options)
+    check_count("steps", options["steps"], 1)
+    preset(model, x, target, maps, **_some_mean({**options, "steps": 1}))
+
+
+def _some_mean(options: Options) -> dict[str, Any]:
+    """With a mean where that of the data is meant."""
+    return {**options, "mean": 0.0 if options["mean"] is None else options["mean"]}
 
 
 def check_randomisation(options: Options) -> None:
@@ -141,7 +153,7 @@ def check_fidelity(options: Options) -> None:
     """Raises OptionError or InputError for options that are refused."""
     model, x, target, maps = trial(options)
     check_type("tuning", options["tuning"], dict, "epochs, batch and lr")
-    own = {name: value for name, value in options.items() if name != "tuning"}
+    own = {name: value for name, value in _some_mean(options).items() if name != "tuning"}
     f_fidelity(model, x, target, maps, **own)
     _refusing_unknown(options["tuning"], TUNING, "tuning")
     fine_tuning(model, **options["tuning"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import re
@@ -59,6 +60,46 @@ def call_python(spec: str, *arguments: Any, purpose: str) -> Any:
         function = _function(_module(path, purpose), path, match["function"])
         with _blamed(spec, purpose):
             return function(*arguments)
+
+
+def own_files(path: Path) -> tuple[Path, ...]:
+    """A Python file, and the files beside and below it that it imports, and those import; nothing is run.
+
+    Found in the text of the files: imports under a name that is made while they run are not seen. Files that are
+    no Python count and import nothing.
+    """
+    folder, found, left = path.resolve().parent, {path.resolve(): None}, [path.resolve()]
+    while left:
+        new = [file for file in _imports(left.pop(), folder) if file not in found]
+        found.update(dict.fromkeys(new))
+        left += new
+    return tuple(found)
+
+
+def _imports(path: Path, folder: Path) -> list[Path]:
+    """Files under the folder that a file's import statements may name."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (OSError, SyntaxError, ValueError):
+        return []
+    found: list[Path] = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [file for alias in node.names for file in _files_of(folder, alias.name)]
+        elif isinstance(node, ast.ImportFrom):
+            start = path.parents[node.level - 1] if node.level and node.level <= len(path.parents) else folder
+            module = f"{node.module}." if node.module else ""
+            found += [file for alias in node.names for file in _files_of(start, module + alias.name)]
+            found += _files_of(start, node.module or "")
+    return [file for file in dict.fromkeys(found) if file.is_relative_to(folder)]
+
+
+def _files_of(folder: Path, module: str) -> list[Path]:
+    """The files of a module and of the packages that it is in; a star, or a name that is no module, has none."""
+    parts = [part for part in module.split(".") if part]
+    places = [folder.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
+    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
+    return [file.resolve() for file in files if file.is_file()]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from critpath.evaluation.randomisation.classes import classes_of, predicted
+from critpath.evaluation.randomisation.classes import explained_classes, predicted
 from critpath.evaluation.randomisation.coverage import Coverage, coverage_of
 from critpath.evaluation.randomisation.drawing import Change, new_values
 from critpath.evaluation.randomisation.parts import Parts, Tensors, parts_of, restoring, write
@@ -109,7 +109,7 @@ def parameter_randomisation(
     compared = _similarities(similarities)
     parts = prepared(model, x, change)
     plan = stages_of(parts, stages)
-    classes = classes_of(parts.model, x, target)
+    classes = explained_classes(parts.model, x, target)
     first = reduced(explained(explain, x, classes) if original is None else checked_maps(original, x))
     to_first = {name: compared_with(first, alike) for name, alike in compared.items()}
     task = _Task(parts, explain, x, classes, first, to_first, change, reselect)

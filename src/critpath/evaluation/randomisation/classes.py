@@ -12,7 +12,7 @@ from critpath.network.state import untouched
 from critpath.options import shown
 
 
-def classes_of(model: nn.Module, x: Tensor, target: Tensor | Sequence[int] | int | None) -> Tensor:
+def explained_classes(model: nn.Module, x: Tensor, target: Tensor | Sequence[int] | int | None) -> Tensor:
     """One class for each sample, int64 [n] where ``x`` is; by default what the model predicts. Raises TargetError."""
     if target is None:
         return predicted(model, x)

@@ -19,7 +19,7 @@ from critpath.evaluation.randomisation.check import (
     rewritten,
     warn_unmoved,
 )
-from critpath.evaluation.randomisation.classes import classes_of, predicted
+from critpath.evaluation.randomisation.classes import explained_classes, predicted
 from critpath.evaluation.randomisation.coverage import Coverage, coverage_of
 from critpath.evaluation.randomisation.drawing import Change
 from critpath.evaluation.randomisation.parts import restoring
@@ -44,7 +44,7 @@ def smoothed(explain: Explain, samples: int = 50, noise: float = 0.1, seed: int 
     check_count("seed", seed, 0)
 
     def explain_smoothly(x: Tensor, target: Tensor) -> Tensor:
-        generators = sample_generators([x], seed)
+        generators = sample_generators([x], seed, "smooth explanation")
         values = x.detach().flatten(1)
         spread = noise * (values.amax(dim=1) - values.amin(dim=1)).view(-1, *[1] * (x.dim() - 1))
         total = torch.zeros((), device=x.device)
@@ -116,7 +116,7 @@ def efficient_mprt(
     check_bins(bins)
     change = Change(how, std, buffers, seed)
     parts = prepared(model, x, change)
-    classes = classes_of(parts.model, x, target)
+    classes = explained_classes(parts.model, x, target)
     first = reduced(explained(explain, x, classes) if original is None else checked_maps(original, x))
     whole = Stage("all", tuple(parts.changing))
     found = []

@@ -32,11 +32,11 @@ class Parts:
 
 
 def parts_of(model: nn.Module, x: Tensor, reset: bool) -> Parts:
-    """Randomised are all floating-point parameters; with ``reset``, running statistics too.
+    """Randomised are all floating-point parameters; with ``reset``, running statistics too. One input shows their use.
 
     Raises UnsupportedModelError where a parameter holds no values, and what ``parameter_usage`` raises.
     """
-    uses = parameter_usage(model, x)
+    uses = parameter_usage(model, x[:1] if isinstance(x, Tensor) else x)
     named = named_tensors(model)
     tensors = {use.name: named[use.name][1] for use in uses}
     changing = {use.name: tensors[use.name] for use in uses if _changes(model, use, tensors[use.name], reset)}

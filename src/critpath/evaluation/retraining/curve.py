@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,21 +55,6 @@ class RoarCurve:
         accuracy, area = self.accuracy - other.accuracy, self.areas() - other.areas()
         return t_estimate(accuracy, level), t_estimate(area, level)
 
-    def as_dict(self) -> dict[str, Any]:
-        """What a table or a file needs, as JSON values."""
-        area = self.area()
-        return {
-            "shares": list(self.shares),
-            "seeds": list(self.seeds),
-            "keep": self.keep,
-            "unmodified": self.unmodified.tolist(),
-            "accuracy": self.accuracy.tolist(),
-            "area": self.areas().tolist(),
-            "area_mean": float(area.mean),
-            "area_low": _or_none(area.low),
-            "area_high": _or_none(area.high),
-        }
-
 
 def roar_area(
     shares: Sequence[float],
@@ -103,7 +87,3 @@ def check_shares(shares: Sequence[float]) -> None:
     for share in shares:
         check_number("a share (they ascend)", share, low, 1, above=True, below=True)
         low = share
-
-
-def _or_none(value: Tensor) -> float | None:
-    return None if bool(value.isnan()) else float(value)

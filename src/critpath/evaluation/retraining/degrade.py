@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from critpath.attribution.inputs import normal
 from critpath.draws import sample_generators
 from critpath.errors import InputError
 from critpath.evaluation.fills import Fill
@@ -57,6 +58,7 @@ def maps_of(model: Model, explain: Explain, *splits: Split, at_once: int = 64) -
 
 
 def random_maps(x: Tensor, seed: int) -> Tensor:
-    """Uniform random maps [n, 1, H, W] of images, by the seed and each image's content: what a method must beat."""
-    drawn = [torch.rand(1, *x.shape[2:], generator=g) for g in sample_generators([x], seed)]
-    return torch.stack(drawn).to(x.device)
+    """Random maps shaped like the images, which are those of the attribution method ``random`` by this seed."""
+    (maps,) = normal([x], sample_generators([x], seed, "random map"))
+    assert maps is not None
+    return maps

@@ -127,7 +127,7 @@ def f_fidelity(
     answers = partial(_answers, model, response=response, batch=batch)
     draws = _Draws(removed, max_share * x[0, 0].numel(), samples, max(1, batch // samples))
     start, inside, outside = answers(x, y), [], []
-    for i, generator in enumerate(sample_generators([x], seed)):
+    for i, generator in enumerate(sample_generators([x], seed, "fidelity")):
         explanation = Order(order.ranks[i : i + 1], order.units[i : i + 1]).masks(shares)[0, :, 0]
         pixels = torch.stack([torch.randperm(x[0, 0].numel(), generator=generator) for _ in range(samples)])
         fill_in = filling(x[i : i + 1], fill, mean=mean, seed=seed)

@@ -72,7 +72,7 @@ def perform_one(perform: Perform, task: Task, digests: Mapping[str, str], folder
     try:
         shard = perform(task, _reader(task, digests, folder))
         data = shard_bytes(shard, digests[task.name])
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's own function may call sys.exit
         return Failed(task, described(error))
     folder.write(task.name, data)
     return Done(task, perf_counter() - start, shard.facts)

@@ -9,10 +9,13 @@ from typing import Any
 
 import torch
 
+from critpath.memory import limited_to
+from critpath.runs.folder import versions
 from critpath.runs.plan import plan_of
 from critpath.runs.shard import Shard
 from critpath.runs.task import Perform, Task
 from critpath.runs.work.bench import Bench
+from critpath.runs.work.common import common
 from critpath.runs.work.features import importances, selection
 from critpath.runs.work.maps import maps
 from critpath.runs.work.measures import agreement, measure
@@ -26,6 +29,7 @@ WORK: Mapping[str, Callable[[Bench, Task, Read], Shard]] = {
     "maps": maps,
     "measure": measure,
     "agreement": agreement,
+    "common": common,
     "importances": importances,
     "selection": selection,
     "tuning": tuning,
@@ -38,22 +42,29 @@ WORK: Mapping[str, Callable[[Bench, Task, Read], Shard]] = {
 def workshop(resolved: Mapping[str, Any], device: str) -> Perform:
     """What does the tasks of a resolved plan on a device: models, data and explainers are made once and kept.
 
-    Sets torch's number of threads to the plan's, because sums depend on it. Images that cannot be read, and those
-    for which a method or metric raises, are listed in the shard's ``facts["failures"]``, and their rows are NaN;
-    warnings of critpath are in ``facts["warnings"]``.
+    Sets torch's number of threads and the limit on memory to the plan's, because sums depend on them. Images that
+    cannot be read, and those for which a method or metric raises, are listed in the shard's ``facts["failures"]``, and
+    their rows are NaN; warnings of critpath are in ``facts["warnings"]``, what did the work in ``facts["made"]``.
     """
     plan = plan_of(resolved)
     torch.set_num_threads(plan.threads)
-    bench = Bench(plan, device)
+    bench, made = Bench(plan, device), made_with(device)
 
     def perform(task: Task, read: Read) -> Shard:
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught, limited_to(plan.memory):
             warnings.simplefilter("always")
             shard = WORK[task.kind](bench, task, read)
         names = {name: value for name, value in task.facts.items() if name != "depends"}
-        return replace(shard, facts={**names, "warnings": _told(caught), **shard.facts})
+        return replace(shard, facts={**names, "warnings": _told(caught), "made": made, **shard.facts})
 
     return perform
+
+
+def made_with(device: str) -> dict[str, str]:
+    """What the last bits of a number may depend on besides the plan: the kind of device, and versions."""
+    place = torch.device(device)
+    name = f" ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else ""
+    return {"device": f"{place.type}{name}", **{name: versions()[name] for name in ("critpath", "torch", "numpy")}}
 
 
 def _told(caught: list[warnings.WarningMessage]) -> list[str]:

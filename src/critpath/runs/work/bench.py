@@ -15,10 +15,10 @@ from critpath.evaluation.responses import class_scores
 from critpath.evaluation.retraining.split import Split
 from critpath.evaluation.values import Explain, Model
 from critpath.network import Network
+from critpath.runs.loading import loaded, opened
 from critpath.runs.plan import Plan
-from critpath.runs.sources import opened
 from critpath.runs.work.rows import rowwise
-from critpath.zoo import DataSet, LoadedModel, load
+from critpath.zoo import DataSet, LoadedModel
 from critpath.zoo.python_file import call_python
 
 T = TypeVar("T")
@@ -69,9 +69,8 @@ class Bench:
         return self.keep("model", name, lambda: self._kit(name))
 
     def _kit(self, name: str) -> Kit:
-        entry = self.plan.models[name]
-        loaded = load(entry.load, arch=entry.arch, allow_pickle=entry.allow_pickle, device=self.device)
-        return Kit(loaded, Network(loaded.model))
+        model = loaded(name, self.plan.models[name], self.device)
+        return Kit(model, Network(model.model))
 
     def model(self, name: str) -> LoadedModel:
         return self.kit(name).loaded

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from math import comb
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from critpath.errors import InputError
 from critpath.evaluation.channels import channel_features
-from critpath.evaluation.feature_selection import compare_selection, label_sets
+from critpath.evaluation.feature_selection import compare_selection, enough_images, known_images, label_sets
 from critpath.runs.shard import Shard
 from critpath.runs.task import Task
 from critpath.runs.trials import SELECTION
@@ -27,12 +28,12 @@ def importances(bench: Bench, task: Task, read: Callable[[str], Shard]) -> Shard
 
     ``facts["sites"]``: [site, channels] in order.
     """
-    images, options = images_of(bench, task), bench.plan.metrics[task.facts["metric"]].options
+    images, asked = images_of(bench, task), task.facts
     net = bench.network(task.facts["model"])
     sites: list[list[Any]] = []
 
     def values(x: Tensor, target: Tensor) -> Values:
-        found = channel_features(net, x, options["sites"], options["methods"], target)
+        found = channel_features(net, x, asked["sites"], asked["methods"], target, memory=bench.plan.memory)
         sites[:] = [[name, len(list(group))] for name, group in groupby(found.sites)]
         return {"features": found.features.float(), **{PREFIX + m: v.float() for m, v in found.importances.items()}}
 
@@ -47,17 +48,35 @@ def selection(bench: Bench, task: Task, read: Callable[[str], Shard]) -> Shard:
     shards = [shard for shard in map(read, task.needs) if "features" in shard.tensors]
     if not shards:
         raise InputError(f"no image of {task.facts['data']} could be used")
-    labels = _joined(shards, "labels")
-    known = labels >= 0
-    given = {method: _joined(shards, PREFIX + method)[known] for method in options["methods"]}
-    sets = label_sets(labels[known], options["sets"], options["size"], options["seed"])
-    features = _joined(shards, "features")[known]
+    labels, features = _joined(shards, "labels"), _joined(shards, "features")
+    given = {method: _joined(shards, PREFIX + method) for method in options["methods"]}
+    usable = _usable(labels, known_images(features, *given.values()))
+    sets = _label_sets(labels[usable], options)
+    rows = {method: values[usable] for method, values in given.items()}
     found = compare_selection(
-        given, features, labels[known], sets, options["counts"], **{name: options[name] for name in SELECTION}
+        rows, features[usable], labels[usable], sets, options["counts"], **{name: options[name] for name in SELECTION}
     )
     facts: dict[str, Any] = {"kind": "feature_selection", "options": dict(options), "failures": []}
     facts |= {"methods": list(found.methods), "sets": [list(s) for s in found.sets], "counts": list(found.counts)}
-    return Shard({"accuracy": found.accuracy}, {**facts, "images": int(known.sum())})
+    facts["left_out_labels"] = sorted(set(labels[labels >= 0].tolist()) - set(labels[usable].tolist()))
+    return Shard({"accuracy": found.accuracy}, {**facts, "images": len(usable)})
+
+
+def _usable(labels: Tensor, known: Tensor) -> Tensor:
+    """Numbers of the images that every method knows and whose label has two such images or more."""
+    rows = ((labels >= 0) & known).nonzero().flatten()
+    return rows[enough_images(labels[rows])]
+
+
+def _label_sets(labels: Tensor, options: Mapping[str, Any]) -> tuple[tuple[int, ...], ...]:
+    """As many sets as there are of these labels, at most those asked for."""
+    there = len(set(labels.tolist()))
+    if there < options["size"]:
+        raise InputError(
+            f"feature selection tells sets of {options['size']} labels apart, and {there} labels have two images or "
+            "more that can be used: give more images, or a smaller size"
+        )
+    return label_sets(labels, min(options["sets"], comb(there, options["size"])), options["size"], options["seed"])
 
 
 def _joined(shards: Sequence[Shard], name: str) -> Tensor:

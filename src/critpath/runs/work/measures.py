@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from critpath.evaluation.agreement import map_agreement
-from critpath.evaluation.perturbation import pixel_perturbation
+from critpath.evaluation.perturbation import Perturbation, deletion, insertion, pixel_perturbation
 from critpath.evaluation.randomisation import efficient_mprt, parameter_randomisation, smooth_mprt
 from critpath.evaluation.randomisation.coverage import Coverage
 from critpath.evaluation.retraining.fidelity import f_fidelity
@@ -22,6 +22,7 @@ from critpath.runs.task import Task
 from critpath.runs.trials import FEWEST
 from critpath.runs.work.bench import Bench, scores_of
 from critpath.runs.work.maps import given_maps, images_of
+from critpath.runs.work.means import with_mean
 from critpath.runs.work.rows import Values, rowwise
 
 Options = Mapping[str, Any]
@@ -44,7 +45,7 @@ def measure(bench: Bench, task: Task, read: Callable[[str], Shard]) -> Shard:
     maps, bad = given_maps(read(task.needs[0]), images)
     explain = bench.explain(names["model"], names["method"])
     model = _tuned(bench, names["model"], read, task.needs[1]) if task.needs[1:] else bench.model(names["model"]).model
-    subject = Subject(model, explain, entry.options)
+    subject = Subject(model, explain, _options(bench, task))
     function = MEASURES[entry.metric]
     found, failed = (
         rowwise(lambda x, y, m: function(subject, x, y, m), (images.x, images.target, maps), bad)
@@ -53,9 +54,20 @@ def measure(bench: Bench, task: Task, read: Callable[[str], Shard]) -> Shard:
     )
     values = {name: tensor.double() for name, tensor in found.items()}
     coverage = subject.facts.pop("coverage", None)
-    told = {"coverage": str(coverage)} if isinstance(coverage, Coverage) and names["chunk"] == 0 else {}
+    told: dict[str, Any] = {"coverage": str(coverage)} if isinstance(coverage, Coverage) and names["chunk"] == 0 else {}
+    if "mean" in subject.options:
+        told["mean"] = subject.options["mean"]
     facts = {"kind": entry.metric, "options": dict(entry.options), **subject.facts, **told}
     return Shard({"images": images.numbers, **values}, {**facts, "failures": images.failures(failed)})
+
+
+def _options(bench: Bench, task: Task) -> Options:
+    """The metric's, with the data's mean where they have one to fill with."""
+    options = bench.plan.metrics[task.facts["metric"]].options
+    if "mean" not in options:
+        return options
+    evaluation = next(e for e in bench.plan.evaluations if e.name == task.facts["evaluation"])
+    return with_mean(bench, evaluation, options)
 
 
 def agreement(bench: Bench, task: Task, read: Callable[[str], Shard]) -> Shard:
@@ -76,10 +88,13 @@ def agreement(bench: Bench, task: Task, read: Callable[[str], Shard]) -> Shard:
     return Shard({"images": images.numbers, "spearman": torch.stack([values[a, b] for a, b in pairs], dim=1)}, facts)
 
 
-def _perturbation(subject: Subject, x: Tensor, target: Tensor, maps: Tensor) -> Values:
-    found = pixel_perturbation(scores_of(subject.model), x, target, maps, **subject.options)
-    subject.facts["shares"] = list(found.shares)
-    return {"start": found.start, "curve": found.curve}
+def _perturbed(function: Callable[..., Perturbation]) -> Callable[[Subject, Tensor, Tensor, Tensor], Values]:
+    def values(subject: Subject, x: Tensor, target: Tensor, maps: Tensor) -> Values:
+        found = function(scores_of(subject.model), x, target, maps, **subject.options)
+        subject.facts["shares"] = list(found.shares)
+        return {"start": found.start, "curve": found.curve}
+
+    return values
 
 
 def _randomisation(subject: Subject, x: Tensor, target: Tensor, maps: Tensor) -> Values:
@@ -110,7 +125,9 @@ def _fidelity(subject: Subject, x: Tensor, target: Tensor, maps: Tensor) -> Valu
 
 
 MEASURES: Mapping[str, Callable[[Subject, Tensor, Tensor, Tensor], Values]] = {
-    "pixel_perturbation": _perturbation,
+    "pixel_perturbation": _perturbed(pixel_perturbation),
+    "deletion": _perturbed(deletion),
+    "insertion": _perturbed(insertion),
     "parameter_randomisation": _randomisation,
     "smooth_mprt": _smoothed,
     "efficient_mprt": _complexity,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 from critpath.errors import OptionError
 from critpath.registry import check_known
+from critpath.zoo.contents import contents_digest
 from critpath.zoo.data.arrays import array_file, cifar10, digits, of_arrays
 from critpath.zoo.data.folders import image_folder
 from critpath.zoo.data.packaged import huggingface_data, torchvision_data
@@ -17,9 +19,6 @@ from critpath.zoo.data.values import DataSet, selected
 from critpath.zoo.python_file import call_python
 
 __all__ = ["SOURCES", "DataSet", "data_fingerprint", "load_data", "of_arrays", "selected", "source_options"]
-
-WHOLE = 64 * 2**20
-"""Files up to this size go into a fingerprint by their bytes, larger ones by name and size."""
 
 
 def python_data(spec: str) -> DataSet:
@@ -81,16 +80,13 @@ def source_options(kind: str) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
 
 
-def data_fingerprint(data: DataSet, files: Iterable[Path] = ()) -> str:
-    """A digest of which images these are and of their labels, and of the files that hold them.
+def data_fingerprint(data: DataSet) -> str:
+    """A digest of which images these are, of their labels, and of what they hold, as ``contents_digest`` sees it.
 
-    It tells a source that has been exchanged, not one in which a picture of many has been edited.
+    Pictures of a data set that names neither their files nor their bytes are all read for it.
     """
     digest = hashlib.sha256("\0".join(data.ids).encode())
     if data.labels is not None:
         digest.update(data.labels.contiguous().numpy().tobytes())
-    for file in files:
-        digest.update(f"{file.name} {file.stat().st_size}".encode())
-        if file.stat().st_size <= WHOLE:
-            digest.update(file.read_bytes())
+    digest.update(contents_digest([partial(data.raw or data.read, i) for i in range(len(data))]).encode())
     return digest.hexdigest()

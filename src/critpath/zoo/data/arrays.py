@@ -50,7 +50,8 @@ def of_arrays(name: str, images: Any, labels: Any = None, classes: tuple[str, ..
             f"the images of {name} are {found.dtype} {list(found.shape)}; give uint8 [n, H, W, C] or floating point "
             "[n, C, H, W]"
         )
-    return DataSet(name, [str(i) for i in range(len(found))], read, _as_labels(name, labels), classes)
+    ids = [str(i) for i in range(len(found))]
+    return DataSet(name, ids, read, _as_labels(name, labels), classes, found.__getitem__)
 
 
 def cifar10(folder: Path, *, split: Literal["train", "test"] = "test") -> DataSet:

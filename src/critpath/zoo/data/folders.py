@@ -29,7 +29,7 @@ def image_folder(folder: Path, *, labels: Path | None = None) -> DataSet:
         raise OptionError(f"{folder} has no image files, nor folders with image files ({' '.join(sorted(SUFFIXES))})")
     ids = [file.relative_to(folder).as_posix() for file in files]
     found, names = _by_folder(files, classes) if labels is None else read_labels(labels, ids)
-    return DataSet(folder.name, ids, lambda i: read_image(files[i]), found, names)
+    return DataSet(folder.name, ids, lambda i: read_image(files[i]), found, names, files.__getitem__)
 
 
 def _files(folder: Path) -> tuple[list[Path], tuple[str, ...] | None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,6 +20,7 @@ _PICKLED = {"CIFAR10": "cifar10: FOLDER", "CIFAR100": "arrays: FILE.npz", "LSUN"
 """torchvision's readers that unpickle, and what reads the same images without."""
 
 _LABELS = ("targets", "labels", "_labels")
+_FILES = ("samples", "imgs", "_samples", "_images", "_image_files", "images")
 
 
 def torchvision_data(
@@ -50,7 +52,8 @@ def torchvision_data(
         raise StorageError(f"torchvision's {name} is not in {root}: {error}. Nothing is downloaded here.") from error
     classes = getattr(data, "classes", None)
     names = tuple(str(c[0] if isinstance(c, tuple) else c) for c in classes) if classes else None
-    return DataSet(f"torchvision {name}", _numbers(len(data)), lambda i: _picture(data[i][0]), _labels(data), names)
+    read = lambda i: _picture(data[i][0])  # noqa: E731
+    return DataSet(f"torchvision {name}", _numbers(len(data)), read, _labels(data), names, _raw(data))
 
 
 def huggingface_data(
@@ -69,7 +72,8 @@ def huggingface_data(
     labels = torch.tensor(table[label][:], dtype=torch.int64) if label else None
     names = getattr(table.features[label], "names", None) if label else None
     classes = tuple(names) if names else None
-    return DataSet(folder.name, _numbers(len(table)), lambda i: _decoded(raw[i][image]), labels, classes)
+    read, given = (lambda i: _decoded(raw[i][image])), (lambda i: _encoded(raw[i][image]))
+    return DataSet(folder.name, _numbers(len(table)), read, labels, classes, given)
 
 
 def _numbers(count: int) -> list[str]:
@@ -107,6 +111,20 @@ def _labels(data: Any) -> Tensor | None:
         found = [sample[1] for sample in data.samples]
     tensor = None if found is None else torch.as_tensor(found)
     return tensor.long() if tensor is not None and tensor.dim() == 1 and not tensor.is_floating_point() else None
+
+
+def _raw(data: Any) -> Callable[[int], Path | bytes | Picture] | None:
+    """The pictures' files or arrays, where a data set of torchvision keeps one of them under a known name."""
+    held = getattr(data, "data", None)
+    if isinstance(held, Tensor | np.ndarray) and len(held) == len(data):
+        return lambda i: torch.as_tensor(held[i])
+    for name in _FILES:
+        files = getattr(data, name, None)
+        if isinstance(files, list) and len(files) == len(data):
+            found = [file[0] if isinstance(file, tuple) else file for file in files]
+            if all(isinstance(file, str | Path) and Path(file).is_file() for file in found):
+                return lambda i: Path(found[i])
+    return None
 
 
 def _picture(value: Any) -> Picture:
@@ -156,6 +174,13 @@ def _undecoded(datasets: Any, table: Any, image: str) -> Any:
     if isinstance(table.features[image], datasets.Image):
         return table.cast_column(image, datasets.Image(decode=False))
     return table
+
+
+def _encoded(value: Any) -> Path | bytes | Picture:
+    """What a picture is made from: its bytes, its file, or its numbers."""
+    if isinstance(value, Mapping):
+        return Path(value["path"]) if value.get("bytes") is None else bytes(value["bytes"])
+    return torch.as_tensor(value)
 
 
 def _decoded(value: Any) -> Picture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -24,6 +25,7 @@ class DataSet:
 
     ``read`` gives one image, and raises where it cannot be read. ``labels`` int64 [n], -1 where an image has none;
     None where no image has. ``classes`` names the labels, ``ids`` each image (its file, or its number in the source).
+    ``raw`` gives what an image is made from, by which a change of it is noticed; where it is None that is ``read``.
     """
 
     name: str
@@ -31,6 +33,7 @@ class DataSet:
     read: Callable[[int], Picture]
     labels: Tensor | None = None
     classes: tuple[str, ...] | None = None
+    raw: Callable[[int], Path | bytes | Picture] | None = None
 
     def __post_init__(self) -> None:
         if self.labels is not None and self.labels.shape != (len(self.ids),):
@@ -63,9 +66,10 @@ class DataSet:
 
     def taken(self, indices: Sequence[int]) -> DataSet:
         """The data set of these images, in this order."""
-        order, read = list(indices), self.read
+        order, read, raw = list(indices), self.read, self.raw or self.read
         labels = None if self.labels is None else self.labels[torch.tensor(order, dtype=torch.int64)]
-        return replace(self, ids=[self.ids[i] for i in order], read=lambda i: read(order[i]), labels=labels)
+        ids = [self.ids[i] for i in order]
+        return replace(self, ids=ids, read=lambda i: read(order[i]), labels=labels, raw=lambda i: raw(order[i]))
 
     def _input(self, index: int, preprocess: Preprocess | None) -> Tensor:
         try:
