@@ -87,7 +87,11 @@ class TestNumbers:
 
     def test_maps(self, found: cp.Explanation, model: nn.Module, x: Tensor, target: int) -> None:
         assert torch.allclose(found.gradient, gradient(model, x, target))
-        assert torch.allclose(found.map, gradient(model, x, target, found.pathway.keep.tensors))
+        assert torch.allclose(found.pathway_gradient, gradient(model, x, target, found.pathway.keep.tensors))
+        settings = {"mode": "zeroed", "times_input": True, "blur": 8 / 28}
+        assert torch.allclose(found.map, cp.attribute(cp.Network(model), x, "pathway_average", target, **settings))
+        assert found.content.overview is not None
+        assert np.allclose(found.content.overview, found.map[0].abs().sum(0).numpy(), rtol=1e-5)
         plain = gradient(model, x, target)[0].abs().sum(0)
         assert np.allclose(found.content.plain, plain.numpy(), rtol=1e-5)
         assert found.content.plain.shape == (8, 8)
@@ -268,7 +272,7 @@ class TestOptions:
         net = cp.Network(model)
         found = cp.explain(net, x, method=method, scope=scope, sparsities=(0.5,), top=2, draws=1)
         assert found.pathway == cp.find_pathway(net, x, method, scope=scope)
-        assert torch.allclose(found.map, cp.attribute(net, x, pathway=found.pathway))
+        assert torch.allclose(found.pathway_gradient, cp.attribute(net, x, pathway=found.pathway))
         assert found.content.method == method
 
     def test_nothing_to_show(self, model: nn.Module, x: Tensor) -> None:
@@ -329,6 +333,8 @@ class TestInputs:
         assert found.content.plain.shape == (6,)
         assert found.content.top_channels == ()
         assert found.map.shape == (1, 6)
+        assert torch.equal(found.map, found.pathway_gradient)
+        assert found.content.overview is None
         assert found._repr_html_()
 
     def test_several_inputs(self) -> None:

@@ -134,6 +134,26 @@ COSTLY: dict[str, Maps] = {
 }
 """Candidates that take many passes: tried on fewer photographs."""
 
+SECOND_ROUND: dict[str, Maps] = {
+    **{
+        name: CANDIDATES[name]
+        for name in (
+            "several zeroed, blur 4",
+            "several zeroed x input, blur 8",
+            "several frozen, blur 4",
+            "frozen .7, blur 4",
+            "frozen .9, blur 4",
+            "places .7, all",
+            "places .9, all",
+            "positive places .7, all",
+            "PruneGrad-Mid .9",
+        )
+    },
+    "several zeroed, blur 4, at places .9": Product(average(SEVERAL, "zeroed", 4), Places(0.9)),
+    **{name: CONTROLS[name] for name in ("Grad-CAM", "gradient", "PruneGrad .9", "pathway gradient .9")},
+}
+"""The best ones of the first round on 20 photographs, and what they are compared with, for more photographs."""
+
 
 def _image(response: Response) -> Tensor:
     return next(leaf for leaf in response.run.inputs if leaf is not None)

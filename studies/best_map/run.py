@@ -19,7 +19,12 @@ from critpath.zoo import LoadedModel, load
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-ORDERS = ("lerf", "morf")
+ORDERS: dict[str, dict[str, Any]] = {
+    "lerf": {"order": "lerf"},
+    "morf": {"order": "morf"},
+    "road": {"order": "morf", "fill": "linear"},
+}
+"""Removals by name, with their options; the last imputes what is removed (ROAD)."""
 AT_ONCE = 4
 Areas = dict[str, dict[str, dict[str, float]]]
 """order -> map -> photograph -> area."""
@@ -47,7 +52,7 @@ def areas(name: str, maps: Mapping[str, Maps], files: Sequence[Path], orders: Se
         for label, made in maps.items():
             values = made(response)
             for order in orders:
-                area = pixel_perturbation(loaded.model, x, classes, values, order=order).area()
+                area = pixel_perturbation(loaded.model, x, classes, values, **ORDERS[order]).area()
                 row = found.setdefault(order, {}).setdefault(label, {})
                 row.update({file.stem: one for file, one in zip(batch, area.tolist(), strict=True)})
         out.parent.mkdir(exist_ok=True)

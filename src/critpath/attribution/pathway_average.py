@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -40,7 +40,13 @@ def pathway_average(
     """
     if blur:
         image_of(response, "pathway_average with a blur")
-    paths = _pathways(response, finder, sparsities, scope)
+    return averaged(response, _pathways(response, finder, sparsities, scope), mode, times_input, blur)
+
+
+def averaged(
+    response: Response, paths: Iterable[Pathway], mode: str = "frozen", times_input: bool = False, blur: float = 0
+) -> InputMaps:
+    """The map of ``pathway_average`` over these pathways."""
     sizes = [_share(_sizes(response, _gradients(response, path, mode), times_input)) for path in paths]
     mean = [_mean(column) for column in zip(*sizes, strict=True)]
     return _blurred(response, mean, blur) if blur else as_inputs(mean, response)

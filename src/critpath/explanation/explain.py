@@ -19,7 +19,7 @@ from critpath.errors import InputError, OptionError
 from critpath.explanation import facts
 from critpath.explanation.levels import Level, floor, level_at, site_rows
 from critpath.explanation.units import top_channels, top_neurons
-from critpath.explanation.views import as_map, as_picture, leading, scalar
+from critpath.explanation.views import as_map, as_picture, averaged_map, leading, scalar
 from critpath.network import ModelInput, Network, batch_size
 from critpath.neurons import NeuronValues
 from critpath.pathway import Pathway
@@ -42,9 +42,11 @@ Progress = Callable[[str], None]
 class Explanation:
     """Everything found about one response.
 
-    ``scores`` are the signed contributions; ``pathway`` is the one at the main sparsity, ``map`` its gradient
-    and ``gradient`` the plain one, both shaped like the (first floating-point) input. ``content`` is what the
-    page shows. In a notebook the page shows itself.
+    ``scores`` are the signed contributions; ``pathway`` is the one at the main sparsity, ``pathway_gradient`` its
+    gradient and ``gradient`` the plain one, both shaped like the (first floating-point) input, like ``map``: for an
+    image PruneGrad times the input, averaged over sparsities and smoothed, which did best of the maps that were
+    compared, for other inputs the pathway gradient. ``content`` is what the page shows. In a notebook the page shows
+    itself.
     """
 
     scores: NeuronValues
@@ -52,6 +54,7 @@ class Explanation:
     map: Tensor
     gradient: Tensor
     content: Content
+    pathway_gradient: Tensor
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page, one self-contained HTML file. Raises StorageError, leaving nothing half-written."""
@@ -130,6 +133,8 @@ def explain(
     neurons, channels = top_neurons(response, scores, top), top_channels(response, scores, top)
     tell("reach")
     reaching = find_reach(response, scores, scope)
+    tell("map")
+    overview = averaged_map(response, scores, scope)
     tell("coverage")
     diagnosis = net.doctor(x)
     content = Content(
@@ -153,8 +158,10 @@ def explain(
         warnings=tuple(facts.warnings(levels[main].shown, bool(plain.any()), rows, diagnosis, scores)),
         floor=floor(response),
         accuracy=facts.accuracy(scores),
+        overview=None if overview is None else as_map(overview),
     )
-    return Explanation(scores, levels[main].pathway, levels[main].gradient, plain, content)
+    own = levels[main].gradient
+    return Explanation(scores, levels[main].pathway, own if overview is None else overview, plain, content, own)
 
 
 def _levels(

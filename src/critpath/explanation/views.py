@@ -7,9 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from critpath.errors import InputError
+from critpath.attribution.pathway_average import SPARSITIES, averaged
+from critpath.errors import InputError, MismatchError, NumericalError
+from critpath.neurons import NeuronValues
 from critpath.report.content import Map, Picture
 from critpath.response import Response
+from critpath.selection import select
+
+SMOOTHED = 1 / 28
+"""Standard deviation of the smoothing of an image's map, as a share of its shorter side: 8 of 224 pixels."""
 
 
 def leading(tensors: tuple[Tensor | None, ...]) -> Tensor:
@@ -27,6 +33,23 @@ def as_map(gradient: Tensor) -> Map:
     magnitude = gradient[0].detach().abs().float().cpu()
     shown = magnitude.sum(dim=0) if magnitude.dim() == 3 else magnitude.flatten()
     return np.asarray(shown.numpy(), dtype=np.float32)
+
+
+def averaged_map(response: Response, scores: NeuronValues, scope: str) -> Tensor | None:
+    """The default map of an image: |x ⊙ PruneGrad| averaged over sparsities and smoothed; None for other inputs.
+
+    Of the maps of a pathway that were tried it does best (docs, "Which map of a pathway is best?"). None, too, where
+    a pruned network is not defined on the input.
+    """
+    images = [leaf for leaf in response.run.inputs if leaf is not None]
+    if len(images) != 1 or images[0].dim() != 4:
+        return None
+    blur = min(images[0].shape[-2:]) * SMOOTHED
+    try:
+        paths = (select(scores, sparsity, scope) for sparsity in SPARSITIES)
+        return leading(averaged(response, paths, "zeroed", times_input=True, blur=blur))
+    except (NumericalError, MismatchError):
+        return None
 
 
 def as_picture(x: Tensor) -> Picture | None:

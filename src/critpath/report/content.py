@@ -105,7 +105,8 @@ class Content:
     """Everything on the page of one explanation.
 
     ``floor`` is the response when every neuron is zero: what biases alone give (NaN where it is not known).
-    ``accuracy`` says how exact the contributions are, where they are estimates; empty otherwise.
+    ``accuracy`` says how exact the contributions are, where they are estimates; empty otherwise. ``overview`` is the
+    averaged and smoothed map of an image, shaped like ``plain``.
     """
 
     title: str
@@ -128,3 +129,4 @@ class Content:
     warnings: tuple[str, ...] = field(default=())
     floor: float = math.nan
     accuracy: str = ""
+    overview: Map | None = None

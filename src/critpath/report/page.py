@@ -88,6 +88,7 @@ def render(content: Content) -> str:
         data=script_json(content),
         image=_image(content),
         plain=_shown(content.plain, side),
+        overview=None if content.overview is None else _shown(content.overview, side),
         levels=[_level(level, content.response, side) for level in content.levels],
         neurons=[_unit(unit) for unit in content.top_neurons],
         channels=[_unit(unit) for unit in content.top_channels],
@@ -133,6 +134,8 @@ def _check_maps(content: Content) -> None:
 
 
 def _named_maps(content: Content) -> Iterator[tuple[str, Map]]:
+    if content.overview is not None:
+        yield "The averaged map", content.overview
     for level in content.levels:
         yield f"The map at sparsity {level.requested}", level.map
     for unit in (*content.top_neurons, *content.top_channels):
@@ -140,7 +143,7 @@ def _named_maps(content: Content) -> Iterator[tuple[str, Map]]:
 
 
 def _side(content: Content) -> int:
-    maps = 1 + sum(level.reaches_input for level in content.levels)
+    maps = 1 + (content.overview is not None) + sum(level.reaches_input for level in content.levels)
     return min(MAIN_SIDE, max(96, int((BUDGET / maps) ** 0.5)))
 
 

@@ -1,0 +1,1 @@
+"""Eight attribution methods on trained networks, by one plan."""
