@@ -29,8 +29,10 @@ retraining, over two seeds, which are too few for a verdict.
 
 LIMITS = """## What this does not show
 
-Retraining is small: a ResNet-8 a quarter as wide as the papers', 2000 training images, five epochs. The photographs are
-probably training images of ResNet-18, one of each class. No correction is made for comparing many methods.
+Retraining is small: a ResNet-8 a quarter as wide as the papers', 2000 training images, five epochs, two seeds. It tells
+no method from random maps here. The photographs are probably training images of ResNet-18, one of each class. Feature
+selection goes over five contributions of neurons, not over attribution methods. No correction is made for comparing
+many methods.
 """
 
 

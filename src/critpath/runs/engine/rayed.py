@@ -128,9 +128,16 @@ class Crew:
             yield report
 
     def _died(self, worker: Worker, schedule: Schedule, reason: str) -> Iterator[Event]:
-        """A new worker in its place; the call at work is to blame, those queued behind it are not."""
-        blamed = worker.calls[0][0]
-        queued = [task for task, _ in list(worker.calls)[1:] if task]
+        """A new worker in its place; the call at work is to blame, those queued behind it are not.
+
+        A task whose shard is there was done, though the worker died before its report arrived.
+        """
+        calls = deque(task for task, _ in worker.calls)
+        while len(calls) > 1 and (done := self._written(calls[0])):
+            calls.popleft()
+            yield done
+        blamed, *rest = calls
+        queued = [task for task in rest if task]
         name = blamed.name if blamed else None
         self.deaths[name] = self.deaths.get(name, 0) + 1
         if blamed is None and self.deaths[name] >= DEATHS:
@@ -144,6 +151,10 @@ class Crew:
         elif blamed:
             schedule.put_back(blamed)
             yield Died(blamed, self.deaths[name])
+
+    def _written(self, task: Task | None) -> Done | None:
+        shard = task and self.work.folder.found(task.name, self.work.digests[task.name])
+        return Done(task, 0.0, shard.facts) if task and shard else None
 
     def _new(self, device: str) -> Worker:
         on_cluster = self.resources.address is not None
