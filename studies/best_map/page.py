@@ -207,7 +207,10 @@ def _retrained(table: Mapping[str, Any]) -> str:
     lines = [
         (row["method"], *(f"{value['mean']:.1%}" for value in curves[row["method"]]), *_areas(row)) for row in rows
     ]
-    return RETRAINED.format(seeds=len(table["seeds"])) + _table(head, lines)
+    ends = [row["to_reference"] for row in rows if row["to_reference"] and row["to_reference"]["low"] is not None]
+    tied = all(one["low"] <= 0 <= one["high"] for one in ends)
+    told = "All differences to random maps are ties: so small a retraining tells no map from another.\n\n" * tied
+    return RETRAINED.format(seeds=len(table["seeds"])) + told + _table(head, lines)
 
 
 def _areas(row: Mapping[str, Any]) -> tuple[str, str]:
