@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from studies.best_map.candidates import CANDIDATES, CONTROLS, SECOND_ROUND, Maps
+from studies.tables import markdown_table
 from torch import Tensor
 
 from critpath.files import write_whole
@@ -171,7 +172,7 @@ def _reported(result: Mapping[str, Any]) -> str:
         values, n = _values(result[order], names)
         rows = [(name, *_row(result[order], name, mean)) for name, mean in zip(names, values.mean(dim=1), strict=True)]
         rows.sort(key=lambda row: float(row[1]), reverse=order != "lerf")
-        tables.append(f"{title}; {n} photographs.\n\n" + _table(("map", "area", f"less {REFERENCE}"), rows))
+        tables.append(f"{title}; {n} photographs.\n\n" + markdown_table(("map", "area", f"less {REFERENCE}"), rows))
     return "\n".join(tables)
 
 
@@ -188,7 +189,7 @@ def _ranked(areas: Mapping[str, Mapping[str, float]]) -> str:
     values, n = _values(areas, names)
     rows = [(name, *_row(areas, name, mean)) for name, mean in zip(names, values.mean(dim=1), strict=True)]
     rows.sort(key=lambda row: float(row[1]))
-    return f"{n} photographs.\n\n" + _table(("map", "area", f"less {REFERENCE}"), rows)
+    return f"{n} photographs.\n\n" + markdown_table(("map", "area", f"less {REFERENCE}"), rows)
 
 
 def keep_retrained(file: Path) -> None:
@@ -210,7 +211,7 @@ def _retrained(table: Mapping[str, Any]) -> str:
     ends = [row["to_reference"] for row in rows if row["to_reference"] and row["to_reference"]["low"] is not None]
     tied = all(one["low"] <= 0 <= one["high"] for one in ends)
     told = "All differences to random maps are ties: so small a retraining tells no map from another.\n\n" * tied
-    return RETRAINED.format(seeds=len(table["seeds"])) + told + _table(head, lines)
+    return RETRAINED.format(seeds=len(table["seeds"])) + told + markdown_table(head, lines)
 
 
 def _areas(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -225,8 +226,3 @@ papers' is trained from nothing for five epochs, {seeds} times ([plan](../studie
 images of which the most relevant pixels are removed, with t intervals over the trainings.
 
 """
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from studies.tables import markdown_table
 
 from critpath.files import write_whole
 from critpath.verdict import verdict_of
@@ -69,7 +71,7 @@ def _section(table: Mapping[str, Any]) -> str:
     lines = [(row["method"], str(row["n"]), *_values(row, len(columns)), *_against(table, row)) for row in rows]
     notes = " ".join(note for note in table["notes"] if not note.startswith("Stages"))
     title = f"## {table['title']}, {table['model']}"
-    return f"{title}\n\n{table['better'].title()} is better. {notes}\n\n{_table(head, lines)}"
+    return f"{title}\n\n{table['better'].title()} is better. {notes}\n\n{markdown_table(head, lines)}"
 
 
 def _order(mean: float | None, sign: int) -> tuple[bool, float]:
@@ -100,16 +102,11 @@ def _estimate(value: Mapping[str, Any]) -> str:
 
 def _agreement(table: Mapping[str, Any]) -> str:
     rows = [(name, *(_cell(v) for v in row)) for name, row in zip(table["names"], table["values"], strict=True)]
-    return f"## {table['title']}\n\n{table['explains']}\n\n" + _table(("", *table["names"]), rows)
+    return f"## {table['title']}\n\n{table['explains']}\n\n" + markdown_table(("", *table["names"]), rows)
 
 
 def _cell(value: Mapping[str, Any]) -> str:
     return "" if value["mean"] is None else f"{value['mean']:.2f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from studies.pathways.fold import RESULTS
 from studies.pathways.pictures import sheets
 from studies.pathways.plan import SUBJECTS, subject
 from studies.pathways.verdicts import Verdict, at, percent, verdicts
+from studies.tables import markdown_table
 
 from critpath.files import write_whole
 
@@ -74,15 +75,10 @@ def markdown(results: Mapping[str, Row]) -> str:
     return "\n".join(parts)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
 def _verdicts(results: Mapping[str, Row]) -> str:
     """All at a glance, then each with its numbers."""
     found = verdicts(results)
-    glance = _table(["claim", "verdict"], [[v.claim, f"**{v.verdict}**"] for v in found])
+    glance = markdown_table(["claim", "verdict"], [[v.claim, f"**{v.verdict}**"] for v in found])
     return "\n".join([glance, *(_verdict(number, v) for number, v in enumerate(found, start=1))])
 
 
@@ -99,7 +95,7 @@ def _networks(results: Mapping[str, Row]) -> str:
         counts = [str(row[p]["images"]) if p in row else "0" for p in ("ranked", "searched")]
         rows.append([name, f"{part['neurons']:,}", str(len(part["sites"])), *counts, str(subject(name).iterations)])
     head = ["network", "neurons", "sites", "photographs, rankings", "photographs, searches too", "iterations of DGR"]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 FIGURES = (
@@ -161,7 +157,7 @@ def _numbers(name: str, part: Row) -> str:
         "finder", "realised sparsity", "dead", "class kept", "response kept", "on a route", "kept area, zero",
         "kept area, mean", "area without, zero", "seconds",
     ]  # fmt: skip
-    return f"### {name}, n = {part['images']}\n\n{_table(head, rows)}"
+    return f"### {name}, n = {part['images']}\n\n{markdown_table(head, rows)}"
 
 
 def _connected(results: Mapping[str, Row]) -> Iterable[str]:
@@ -181,7 +177,7 @@ def _connected(results: Mapping[str, Row]) -> Iterable[str]:
         images = ", ".join(f"{n}: n = {row['connected']['images']}" for n, row in results.items() if "connected" in row)
         yield f"## Beyond the paper: selection that keeps the path connected\n\n{images}.\n"
         head = ["network", "sparsity", "selection", "realised", "on a route", "class kept", "response kept"]
-        yield _table(head, rows)
+        yield markdown_table(head, rows)
 
 
 def _iterations(results: Mapping[str, Row]) -> Iterable[str]:
@@ -196,7 +192,7 @@ def _iterations(results: Mapping[str, Row]) -> Iterable[str]:
     if rows:
         yield "## DGR with fewer, longer iterations beside the released 1000\n\nOne photograph a row, at 90 %.\n"
         head = ["network", "finder", "dead, here", "dead, released", "kept, here", "kept, released", "Jaccard"]
-        yield _table(head, rows)
+        yield markdown_table(head, rows)
 
 
 def _linearity(results: Mapping[str, Row]) -> Iterable[str]:
@@ -213,7 +209,7 @@ def _linearity(results: Mapping[str, Row]) -> Iterable[str]:
             "The radius of the largest l2 ball around the (normalised) input in which the activation pattern is "
             "constant; estimated with 64 directions and exact gradients for the candidates.\n"
         )
-        yield _table(["network", "photograph", "of", "radius", "decided by"], rows)
+        yield markdown_table(["network", "photograph", "of", "radius", "decided by"], rows)
 
 
 def _decodings(results: Mapping[str, Row]) -> Iterable[str]:
@@ -241,7 +237,7 @@ def _decoded_table(one: Row) -> str:
         rows.append([LABELS[finder], *_seen(paper), *_seen(today), "" if channel is None else str(channel)])
     head = ["path", "response (pixels)", "rank of the class in the whole network", "response (Fourier)", "rank",
             "top channel"]  # fmt: skip
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _seen(picture: Row | None) -> list[str]:
