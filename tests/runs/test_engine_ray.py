@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runs import test_programs as programs
 from tests.runs import toy
 from tests.runs.test_engine import Notes
 from tests.runs.test_killed import begun, shards_of, wait_for
@@ -55,6 +56,14 @@ class TestWorkers:
         assert outcome.image_failures == {"draw-3": 1}
         assert toy.shards(tmp_path) == undisturbed
         assert toy.run(tmp_path, engine="ray", workers=workers).found == COUNT
+
+    def test_programs_give_equal_results(self, tmp_path: Path) -> None:
+        (tmp_path / "work.py").write_text(programs.WORK)
+        (tmp_path / "helper.py").write_text("def double(x):\n    return 2.0 * x\n")
+        plan = programs.read(tmp_path, programs.PLAN)
+        local = programs.results(programs.done(plan, tmp_path / "local"))
+        assert len(local) == 4
+        assert programs.results(programs.done(plan, tmp_path / "ray", engine="ray", workers=2)) == local
 
     def test_workers_die(self, tmp_path: Path, undisturbed: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
         """One task kills its worker once and is done in the end, one always does, another only raises."""

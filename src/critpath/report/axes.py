@@ -34,6 +34,32 @@ def nice_steps(values: Sequence[float]) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
+def steps_around(values: Sequence[float]) -> list[float]:
+    """Round numbers around the values; a lone value gets some room."""
+    low, high = min(values), max(values)
+    if high - low < 1e-9 * max(1.0, abs(high)):
+        low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
+    return nice_steps([low, high])
+
+
+def tick_texts(steps: Sequence[float]) -> list[str]:
+    """Evenly spaced numbers with as many decimals as tell them apart."""
+    apart = steps[1] - steps[0]
+    digits = next((d for d in range(12) if abs(round(apart, d) - apart) < 1e-6 * apart), 12)
+    return [f"{step + 0.0:,.{digits}f}".replace("-", "−") for step in steps]
+
+
+def stretches(places: Iterable[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
+    """Points of a line, cut where one is missing."""
+    found: list[list[tuple[float, float]]] = [[]]
+    for place in places:
+        if place is not None:
+            found[-1].append(place)
+        elif found[-1]:
+            found.append([])
+    return [stretch for stretch in found if stretch]
+
+
 def thin_out(ticks: Sequence[Tick], apart: float = 44.0) -> tuple[Tick, ...]:
     """Drop the labels that would touch their right neighbour; the last one always stays."""
     kept: list[Tick] = []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from critpath.report import words
-from critpath.report.axes import Scale, Tick, linear, nice_steps, points, thin_out
+from critpath.report.axes import Scale, Tick, linear, nice_steps, points, stretches, thin_out
 from critpath.report.comparison import ComparisonContent, Curves, Estimate, FinderCurve
 
 LOWEST, HIGHEST = -0.5, 1.5
@@ -115,15 +115,9 @@ def _chart(
 
 
 def _line(series: _Series, places: Sequence[float], x: Scale, y: Scale, limits: tuple[float, float]) -> Line:
-    runs: list[list[tuple[float, float]]] = [[]]
-    for place, value in zip(places, series.values, strict=True):
-        if math.isfinite(value.mean):
-            runs[-1].append((x(place), y(_within(value.mean, limits))))
-        elif runs[-1]:
-            runs.append([])
-    return Line(
-        series.name, series.style, tuple(points(run) for run in runs if run), _band(series, places, x, y, limits)
-    )
+    known = zip(places, series.values, strict=True)
+    runs = stretches((x(p), y(_within(v.mean, limits))) if math.isfinite(v.mean) else None for p, v in known)
+    return Line(series.name, series.style, tuple(map(points, runs)), _band(series, places, x, y, limits))
 
 
 def _band(series: _Series, places: Sequence[float], x: Scale, y: Scale, limits: tuple[float, float]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from critpath.report import run_words as said
 from critpath.report import words
-from critpath.report.axes import Scale, Tick, linear, nice_steps, points, thin_out
+from critpath.report.axes import Scale, Tick, linear, points, steps_around, stretches, thin_out, tick_texts
 from critpath.report.comparison import Estimate
 from critpath.report.comparison_charts import HUES, Line, LineChart
 from critpath.report.run_content import Figure, MethodCurve, MetricTable, RunContent
@@ -66,7 +66,7 @@ def interval_chart(table: MetricTable, chosen: dict[str, str], width: int) -> In
     if not rows:
         return None
     left, right = (150.0, width - 20.0) if width > 400 else (136.0, width - 20.0)
-    steps = _steps([end for row in rows for end in _ends(row.main)])
+    steps = steps_around([end for row in rows for end in _ends(row.main)])
     x = linear(steps[0], steps[-1], left, right)
     bottom = 10.0 + ROW * len(rows)
     marks = [
@@ -88,7 +88,7 @@ def curve_chart(figure: Figure, chosen: dict[str, str], width: int, height: int 
     if not ends or not figure.places:
         return None
     left, right, top, bottom = 54.0, width - 14.0, 14.0, height - 46.0
-    steps = _steps(ends)
+    steps = steps_around(ends)
     x = linear(figure.places[0], figure.places[-1], left + 8, right - 8)
     y = linear(steps[0], steps[-1], bottom, top)
     ticks = [Tick(x(place), label) for place, label in zip(figure.places, figure.labels, strict=True)]
@@ -103,33 +103,14 @@ def curve_chart(figure: Figure, chosen: dict[str, str], width: int, height: int 
     )  # fmt: skip
 
 
-def _steps(values: Sequence[float]) -> list[float]:
-    """Round numbers around the values; a lone value gets some room."""
-    low, high = min(values), max(values)
-    if high - low < 1e-9 * max(1.0, abs(high)):
-        low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
-    return nice_steps([low, high])
-
-
-def tick_texts(steps: Sequence[float]) -> list[str]:
-    """Evenly spaced numbers with as many decimals as tell them apart."""
-    apart = steps[1] - steps[0]
-    digits = next((d for d in range(12) if abs(round(apart, d) - apart) < 1e-6 * apart), 12)
-    return [f"{step + 0.0:,.{digits}f}".replace("-", "−") for step in steps]
-
-
 def _ends(value: Estimate) -> tuple[float, float]:
     return (value.low, value.high) if said.known(value) else (value.mean, value.mean)
 
 
 def _line(curve: MethodCurve, style: str, places: Sequence[float], x: Scale, y: Scale) -> Line:
-    runs: list[list[tuple[float, float]]] = [[]]
-    for place, value in zip(places, curve.values, strict=True):
-        if math.isfinite(value.mean):
-            runs[-1].append((x(place), y(value.mean)))
-        elif runs[-1]:
-            runs.append([])
-    return Line(curve.method, style, tuple(points(run) for run in runs if run), _band(curve.values, places, x, y))
+    values = zip(places, curve.values, strict=True)
+    runs = stretches((x(place), y(value.mean)) if math.isfinite(value.mean) else None for place, value in values)
+    return Line(curve.method, style, tuple(map(points, runs)), _band(curve.values, places, x, y))
 
 
 def _band(values: Sequence[Estimate], places: Sequence[float], x: Scale, y: Scale) -> str:

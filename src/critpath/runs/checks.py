@@ -26,6 +26,7 @@ from critpath.runs.plan import (
     MetricEntry,
     Plan,
 )
+from critpath.runs.programs import program_entry
 from critpath.runs.sources import Sources, data_entry, model_entry, overlap
 from critpath.runs.trials import check_method
 
@@ -35,8 +36,11 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 LONGEST = 50
 """Characters in the name of an evaluation."""
 
+EVALUATED = ("models", "data", "methods", "metrics", "evaluations")
+"""Parts of a plan that go together; a plan of programs may do without all of them."""
+
 KEYS = (
-    *("version", "models", "data", "methods", "metrics", "evaluations"),
+    *("version", *EVALUATED, "programs"),
     *("seed", "batch", "threads", "maps", "device", "memory", "random"),
 )
 
@@ -56,11 +60,15 @@ def read_plan(path: str | Path) -> Plan:
 
 def plan_of_document(root: Node, sources: Sources) -> Plan:
     """The plan of a document that was read; see ``read_plan``."""
-    top = root.mapping("a mapping of version, models, data, methods, metrics and evaluations")
+    top = root.mapping("a mapping of version, models, data, methods, metrics and evaluations, or of programs")
     only(top, "a plan", KEYS)
     _check_version(root, top)
     settings = _settings(top)
     seed = settings["seed"]
+    if "programs" in top:
+        settings["programs"] = _named(root, top, "programs", lambda name, node: program_entry(node, sources))
+        if not any(name in top for name in EVALUATED):
+            return Plan({}, {}, {}, {}, (), **settings)
     models = _named(root, top, "models", lambda name, node: model_entry(node, sources))
     data = _named(root, top, "data", lambda name, node: data_entry(node, sources))
     methods = _named(root, top, "methods", lambda name, node: _method(name, node, sources, seed))

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -17,7 +17,7 @@ from critpath.runs.plan import Plan, plan_of
 from critpath.runs.results import Results, joined, result_of
 from critpath.runs.shard import Shard
 from critpath.runs.task import Task, digests
-from critpath.runs.tasks import tasks_of
+from critpath.runs.tasks import PROGRAM, tasks_of
 
 RESULTS = ("measure", "agreement", "selection", "retraining", "same")
 """Kinds of tasks whose shards hold numbers of a metric; the others are what these are made from."""
@@ -47,7 +47,8 @@ class Folded:
     ``parts`` counts tasks with a shard by kind; ``damaged`` are tasks whose file cannot be read, or is another's:
     they are done again when the run is resumed. ``failed`` are tasks that raised and have no shard, with their
     messages. ``lost`` are images without a map, ``names`` those of the images by data set and number. ``made`` is what
-    did the work, {"device": {"cpu": tasks}, "torch": {version: tasks}}, as far as shards say it.
+    did the work, {"device": {"cpu": tasks}, "torch": {version: tasks}}, as far as shards say it. ``programs`` are the
+    facts of their parts, by program and part: ``result``, ``seconds`` and ``warnings``.
     """
 
     folder: RunFolder
@@ -60,6 +61,7 @@ class Folded:
     lost: tuple[Lost, ...]
     names: Mapping[str, Mapping[int, str]]
     made: Mapping[str, Mapping[str, int]]
+    programs: Mapping[str, Mapping[str, Header]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -83,9 +85,9 @@ def folded(folder: str | os.PathLike[str]) -> Folded:
     files, known = set(run.names()), digests(tasks)
     failed = run.failed()
     there = [task for task in tasks if task.name in files]
-    shards = {task.name: run.found(task.name, known[task.name]) for task in there if is_result(task)}
+    shards = {t.name: run.found(t.name, known[t.name]) for t in there if is_result(t) or t.kind == PROGRAM}
     results = [_result(plan, task, shards[task.name]) for task in there if is_result(task)]
-    headers = {task.name: _header(run, task, known[task.name]) for task in there if not is_result(task)}
+    headers = {task.name: _header(run, task, known[task.name]) for task in there if task.name not in shards}
     facts = {**{name: None if shard is None else shard.facts for name, shard in shards.items()}, **headers}
     damaged = {name for name, found in facts.items() if found is None}
     return Folded(
@@ -99,6 +101,7 @@ def folded(folder: str | os.PathLike[str]) -> Folded:
         tuple(_lost(tasks, headers)),
         _names(tasks, headers),
         _made(facts.values()),
+        _programs(there, facts),
     )
 
 
@@ -135,6 +138,15 @@ def _made(headers: Iterable[Header | None]) -> dict[str, dict[str, int]]:
         for what, value in made.items() if isinstance(made, dict) else ():
             found.setdefault(str(what), Counter())[str(value)] += 1
     return {what: dict(sorted(counts.items())) for what, counts in found.items()}
+
+
+def _programs(tasks: Sequence[Task], facts: Mapping[str, Header | None]) -> dict[str, dict[str, Header]]:
+    """The parts that are there, in the order of the plan."""
+    found: dict[str, dict[str, Header]] = {}
+    for task in tasks:
+        if task.kind == PROGRAM and (header := facts[task.name]) is not None:
+            found.setdefault(task.facts["program"], {})[task.facts["part"]] = header
+    return found
 
 
 def _parts(tasks: Sequence[Task], there: set[str]) -> tuple[Part, ...]:

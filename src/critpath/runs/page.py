@@ -55,10 +55,16 @@ def run_content(run: Folded) -> RunContent:
         agreements=agreement_tables(several, found),
         failures=tuple(failures(run)),
         coverages=tuple(coverages(run.results)),
-        caveats=tuple(_caveats({group.kind for group in several})),
+        caveats=tuple(_caveats({group.kind for group in several})) if run.plan.evaluations else (),
         provenance=tuple(_provenance(run, found)),
         plan=run.folder.plan_text(),
         warnings=tuple(_warnings(run)),
+        programs={
+            name: {part: facts["result"] for part, facts in parts.items()} for name, parts in run.programs.items()
+        },
+        program_seconds={
+            name: {p: facts["seconds"] for p, facts in parts.items()} for name, parts in run.programs.items()
+        },
     )
 
 
@@ -105,9 +111,12 @@ def coverages(results: Results) -> Iterator[Randomised]:
 
 
 def _title(run: Folded) -> str:
+    programs = f"{'Programs' if len(run.plan.programs) > 1 else 'Program'} {', '.join(run.plan.programs)}"
+    if not run.plan.evaluations:
+        return programs
     methods = len({method for evaluation in run.plan.evaluations for method in evaluation.methods})
     models = ", ".join(dict.fromkeys(evaluation.model for evaluation in run.plan.evaluations))
-    return f"{methods} attribution methods on {models}"
+    return f"{methods} attribution methods on {models}" + f"; {programs}" * bool(run.plan.programs)
 
 
 def _caveats(kinds: set[str]) -> Iterator[str]:
@@ -131,6 +140,9 @@ def _warnings(run: Folded) -> Iterator[str]:
             f"({', '.join(waiting[:3])}{', ...' * (len(waiting) > 3)})."
         )
     yield from _told(run, controls_of(run).names)
+    for program, parts in run.programs.items():
+        told = dict.fromkeys(warning for facts in parts.values() for warning in facts.get("warnings", ()))
+        yield from (f"{program}: {warning}" for warning in told)
 
 
 def _waiting(run: Folded) -> list[str]:
@@ -159,9 +171,14 @@ def _provenance(run: Folded, found: tuple[Measure, ...]) -> Iterator[tuple[str, 
     for name, method in plan.methods.items():
         own = ", ".join(f"{option}={value}" for option, value in method.options.items())
         yield f"Method {name}", f"{method.method or method.python}{f' ({own})' if own else ''}"
+    for name, program in plan.programs.items():
+        own = ", ".join(f"{option}={value}" for option, value in program.options.items())
+        digest = f"digest {program.files.get(program.python, '')[:16]}"
+        yield f"Program {name}", ", ".join(filter(None, (program.python, own, digest)))
     yield "Seed", str(plan.seed)
     seeds = sorted({seed for measure in found for seed in measure.group.seeds})
-    yield "Seeds of the metrics", ", ".join(map(str, seeds))
+    if seeds:
+        yield "Seeds of the metrics", ", ".join(map(str, seeds))
     yield "Device", ", ".join(run.made.get("device", {})) or plan.device
     yield "Threads a worker", str(plan.threads)
     yield "Images a task", str(plan.batch)

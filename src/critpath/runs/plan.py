@@ -1,9 +1,9 @@
-"""What a run does, as frozen values: models, data, methods, metrics, and which are put together."""
+"""What a run does, as frozen values: models, data, methods, metrics, which are put together, and programs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
@@ -88,6 +88,15 @@ class MetricEntry(Entry):
 
 
 @dataclass(frozen=True)
+class ProgramEntry(Entry):
+    """A computation of the user's: ``run(part, **options)`` of a Python file, once for each of its ``parts``."""
+
+    python: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    parts: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Evaluation(Entry):
     """Methods that are measured by metrics on one model and one data set.
 
@@ -125,6 +134,7 @@ class Plan:
     methods: Mapping[str, MethodEntry]
     metrics: Mapping[str, MetricEntry]
     evaluations: Sequence[Evaluation]
+    programs: Mapping[str, ProgramEntry] = field(default_factory=dict, kw_only=True)
     seed: int = 0
     batch: int = 8
     threads: int = 1
@@ -133,12 +143,14 @@ class Plan:
     memory: str | int = "1GiB"
 
     def resolved(self) -> dict[str, Any]:
-        """The plan as JSON: all that a worker needs, with absolute paths."""
-        return {"version": VERSION, **_plain(asdict(self))}
+        """The plan as JSON: all that a worker needs, with absolute paths; programs where there are any."""
+        found = {"version": VERSION, **_plain(asdict(self))}
+        return found if self.programs else {name: value for name, value in found.items() if name != "programs"}
 
     def files(self) -> dict[str, str]:
         """Every file that the plan is read from, with its sha256."""
-        entries = (*self.models.values(), *self.data.values(), *self.methods.values(), *self.metrics.values())
+        parts = (self.models, self.data, self.methods, self.metrics, self.programs)
+        entries: Iterator[Entry] = (entry for part in parts for entry in part.values())
         return {path: digest for entry in entries for path, digest in entry.files.items()}
 
 
@@ -153,6 +165,7 @@ def plan_of(resolved: Mapping[str, Any]) -> Plan:
             methods=_entries(MethodEntry, resolved["methods"]),
             metrics=_entries(MetricEntry, resolved["metrics"]),
             evaluations=tuple(Evaluation.of(values) for values in resolved["evaluations"]),
+            programs=_entries(ProgramEntry, resolved.get("programs", {})),
             **{name: resolved[name] for name in ("seed", "batch", "threads", "maps", "device", "memory")},
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -216,7 +229,7 @@ def python_files(plan: Plan) -> list[str]:
     specs += [method.python for method in plan.methods.values()]
     specs += [dict(metric.options.get("recipe") or {}).get("model") for metric in plan.metrics.values()]
     found = (PYTHON.fullmatch(spec) for spec in specs if spec and not spec.startswith("file:"))
-    return [match["path"] for match in found if match]
+    return [*(match["path"] for match in found if match), *(program.python for program in plan.programs.values())]
 
 
 def _entries(kind: type[E], values: Mapping[str, Any]) -> dict[str, E]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,14 @@ class Sources:
             raise node.error(f"there is no file {path}")
         _check_defines(node, path, name)
         return f"{path}:{name}", {str(path): file_digest(path), **{str(f): file_digest(f) for f in own_files(path)[1:]}}
+
+    def program(self, node: Node) -> tuple[str, dict[str, str]]:
+        """A Python file that defines ``parts`` and ``run``, as an absolute path; and the digests as of a function.
+
+        Raises OptionError where there is no such file, or where it does not define both.
+        """
+        found = [self.function(replace(node, value=f"{_text(node)}:{name}")) for name in ("parts", "run")]
+        return found[0][0].rpartition(":")[0], found[0][1]
 
     def _absolute(self, text: str) -> str:
         return str((self.folder / Path(text).expanduser()).absolute())

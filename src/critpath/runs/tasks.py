@@ -16,6 +16,9 @@ from critpath.runs.plan import RANDOM, Evaluation, MethodEntry, Plan
 from critpath.runs.task import Task, canonical
 
 SPLITS = ("train", "validation", "test")
+PROGRAM = "program"
+"""The kind of the tasks that are parts of programs."""
+
 COUNTED = ("points", "samples", "steps")
 """Options that a method's cost is proportional to."""
 
@@ -88,7 +91,17 @@ def tasks_of(plan: Plan) -> tuple[Task, ...]:
         for name in evaluation.metrics:
             for task in _of_all(cut, evaluation, name):
                 found.setdefault(task.name, task)
-    return tuple(found.values())
+    return (*found.values(), *_of_programs(plan))
+
+
+def _of_programs(plan: Plan) -> Iterator[Task]:
+    """A task for each part; what a part depends on does not hold the names of the others."""
+    for name, entry in plan.programs.items():
+        own = {field: value for field, value in asdict(entry).items() if field != "parts"}
+        facts = {"entry": own, "seed": plan.seed, "threads": plan.threads, "memory": plan.memory}
+        depends = sha256(canonical(facts)).hexdigest()
+        for part in entry.parts:
+            yield Task(PROGRAM, f"{PROGRAM}.{name}.{part}", {"program": name, "part": part, "depends": depends})
 
 
 def chunks(plan: Plan, data: str) -> tuple[Chunk, ...]:

@@ -7,8 +7,9 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 from torch import nn
 
 from critpath.errors import CritpathError, ModelError, OptionError, StorageError
+from critpath.zoo.hugging_face_tokens import HuggingFaceTokenizer
 from critpath.zoo.packages import close_matches
 from critpath.zoo.preprocess import Preprocess
+from critpath.zoo.tokens import OwnTokenizer, Tokenizer
 from critpath.zoo.values import LoadedModel, class_names
 
 _SPEC = re.compile(r"(?P<path>.+\.py):(?P<function>[A-Za-z_]\w*)")
@@ -29,10 +32,12 @@ def is_python_spec(spec: str) -> bool:
 
 
 def load_python(spec: str) -> LoadedModel:
-    """What `function` in `path/to/module.py` returns; the file is run, with its folder importable.
+    """What `function` in `path/to/module.py` returns; the file is run, with its folder importable,
+    and where it lies in a package, that package.
 
-    It returns a module, `(module, Preprocess)`, or a `LoadedModel`. Errors of critpath that it raises
-    are passed on.
+    It returns a module, `(module, Preprocess)`, `(module, tokenizer)`, or a `LoadedModel`. A tokenizer is a
+    `Tokenizer`, one of transformers, or any function of a text that gives `(words, ids)`. Errors of critpath that it
+    raises are passed on.
 
     Raises:
         StorageError: the file does not exist.
@@ -45,10 +50,20 @@ def load_python(spec: str) -> LoadedModel:
 def call_python(spec: str, *arguments: Any, purpose: str) -> Any:
     """What `function(*arguments)` of `path/to/module.py:function` returns; the file is run first.
 
+    Raises as `python_function`, and ModelError where the function raised.
+    """
+    return python_function(spec, purpose)(*arguments)
+
+
+def python_function(spec: str, purpose: str) -> Callable[..., Any]:
+    """The function of `path/to/module.py:function`; the file is run once.
+
+    While the function runs, too, its folder is importable, and what it raises becomes a ModelError.
+
     Raises:
         StorageError: the file does not exist.
         OptionError: it has no such function.
-        ModelError: the file or the function raised; the message says that it has to `purpose`.
+        ModelError: the file raised; the message says that the function has to `purpose`.
     """
     match = _SPEC.fullmatch(spec)
     if match is None:
@@ -56,28 +71,42 @@ def call_python(spec: str, *arguments: Any, purpose: str) -> Any:
     path = Path(match["path"]).expanduser()
     if not path.is_file():
         raise StorageError(f"There is no file {path} (looked from {Path.cwd()}). Check the path.")
-    with _importable(path.resolve().parent):
+    roots = _roots(path)
+    with _importable(roots):
         function = _function(_module(path, purpose), path, match["function"])
-        with _blamed(spec, purpose):
-            return function(*arguments)
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        with _importable(roots), _blamed(spec, purpose):
+            return function(*arguments, **options)
+
+    return call
 
 
 def own_files(path: Path) -> tuple[Path, ...]:
-    """A Python file, and the files beside and below it that it imports, and those import; nothing is run.
+    """A Python file, and the files beside it, below it and in its package that it imports, and those import.
 
-    Found in the text of the files: imports under a name that is made while they run are not seen. Files that are
-    no Python count and import nothing.
+    Nothing is run. Found in the text of the files: imports under a name that is made while they run are not seen.
+    Files that are no Python count and import nothing.
     """
-    folder, found, left = path.resolve().parent, {path.resolve(): None}, [path.resolve()]
+    roots, found, left = _roots(path), {path.resolve(): None}, [path.resolve()]
     while left:
-        new = [file for file in _imports(left.pop(), folder) if file not in found]
+        new = [file for file in _imports(left.pop(), roots) if file not in found]
         found.update(dict.fromkeys(new))
         left += new
     return tuple(found)
 
 
-def _imports(path: Path, folder: Path) -> list[Path]:
-    """Files under the folder that a file's import statements may name."""
+def _roots(path: Path) -> tuple[Path, ...]:
+    """Where the imports of a file start: at its folder, and above the package that it lies in."""
+    folder = top = path.resolve().parent
+    while (top / "__init__.py").is_file():
+        top = top.parent
+    return (folder,) if top == folder else (folder, top)
+
+
+def _imports(path: Path, roots: Sequence[Path]) -> list[Path]:
+    """Files under the roots that a file's import statements may name."""
     try:
         nodes = list(ast.walk(ast.parse(path.read_bytes())))
     except (OSError, SyntaxError, ValueError):
@@ -85,13 +114,18 @@ def _imports(path: Path, folder: Path) -> list[Path]:
     found: list[Path] = []
     for node in nodes:
         if isinstance(node, ast.Import):
-            found += [file for alias in node.names for file in _files_of(folder, alias.name)]
+            found += [file for start in roots for alias in node.names for file in _files_of(start, alias.name)]
         elif isinstance(node, ast.ImportFrom):
-            start = path.parents[node.level - 1] if node.level and node.level <= len(path.parents) else folder
             module = f"{node.module}." if node.module else ""
-            found += [file for alias in node.names for file in _files_of(start, module + alias.name)]
-            found += _files_of(start, node.module or "")
-    return [file for file in dict.fromkeys(found) if file.is_relative_to(folder)]
+            for start in _starts(path, node.level, roots):
+                found += [file for alias in node.names for file in _files_of(start, module + alias.name)]
+                found += _files_of(start, node.module or "")
+    return [file for file in dict.fromkeys(found) if file.is_relative_to(roots[-1])]
+
+
+def _starts(path: Path, level: int, roots: Sequence[Path]) -> Sequence[Path]:
+    """Where a name is looked for; ``level`` is the number of dots before it."""
+    return (path.parents[level - 1],) if level and level <= len(path.parents) else roots
 
 
 def _files_of(folder: Path, module: str) -> list[Path]:
@@ -103,13 +137,14 @@ def _files_of(folder: Path, module: str) -> list[Path]:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
+def _importable(folders: Sequence[Path]) -> Iterator[None]:
+    sys.path[:0] = map(str, folders)
     try:
         yield
     finally:
-        if str(folder) in sys.path:
-            sys.path.remove(str(folder))
+        for folder in folders:
+            if str(folder) in sys.path:
+                sys.path.remove(str(folder))
 
 
 @contextmanager
@@ -154,10 +189,20 @@ def _as_loaded(spec: str, result: Any) -> LoadedModel:
             return LoadedModel(spec, result, None, class_names(result), spec)
         case (nn.Module() as model, Preprocess() as preprocess):
             return LoadedModel(spec, model, preprocess, class_names(model), spec)
+        case (nn.Module() as model, tokenizer) if callable(tokenizer):
+            return LoadedModel(spec, model, source=spec, tokenizer=_as_tokenizer(tokenizer))
     raise OptionError(
         f"{spec} returned {_kind(result)}. It has to return a torch.nn.Module, (module, Preprocess), "
-        "or a critpath.zoo.LoadedModel."
+        "(module, tokenizer), or a critpath.zoo.LoadedModel."
     )
+
+
+def _as_tokenizer(given: Callable[..., Any]) -> Tokenizer:
+    if isinstance(given, Tokenizer):
+        return given
+    if hasattr(given, "convert_ids_to_tokens"):  # of transformers
+        return HuggingFaceTokenizer(given)
+    return OwnTokenizer(given)
 
 
 def _kind(result: Any) -> str:

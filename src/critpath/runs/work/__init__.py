@@ -19,6 +19,7 @@ from critpath.runs.work.common import common
 from critpath.runs.work.features import importances, selection
 from critpath.runs.work.maps import maps
 from critpath.runs.work.measures import agreement, measure
+from critpath.runs.work.programs import program
 from critpath.runs.work.retraining import retraining, same, tuning
 
 __all__ = ["workshop"]
@@ -35,6 +36,7 @@ WORK: Mapping[str, Callable[[Bench, Task, Read], Shard]] = {
     "tuning": tuning,
     "retraining": retraining,
     "same": same,
+    "program": program,
 }
 """By a task's kind."""
 

@@ -23,7 +23,7 @@ from critpath.zoo.python_file import call_python
 
 T = TypeVar("T")
 
-LAST = {"model": 2, "data": 4, "images": 2, "split": 3, "tuned": 1, "maps": 1}
+LAST = {"model": 2, "data": 4, "images": 2, "split": 3, "tuned": 1, "maps": 1, "program": 4}
 """How many of a kind are kept."""
 
 
