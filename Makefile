@@ -4,6 +4,9 @@
 # make bench-pathways        finders, radius of linearity, decoding (needs CRITPATH_ASSETS)
 # make bench-evaluation      perturbation, randomisation, runs, Ray, planning (needs CRITPATH_ASSETS)
 # make study-pathways        the pathway paper's figures 1 to 3 on four networks, resumable (hours; needs CRITPATH_ASSETS)
+# make study-NAME            one study of the papers in its small form, resumable (minutes; needs CRITPATH_ASSETS): NAME is
+#                            conductance-text, conductance-images, sanity, perturbation, roar, prunegrad or faults
+# make studies-small         all seven, one after the other, and a page of all verdicts
 # PYTHON=python3.12 chooses the interpreter that .venv is made with; JOBS is the number of test processes.
 
 PYTHON ?= python3
@@ -19,7 +22,7 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-c
 PYTEST_OPTIONS ?= -q -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format pytest docs bench bench-contributions bench-pathways bench-evaluation study-pathways clean
+.PHONY: help demo test lint format pytest docs bench bench-contributions bench-pathways bench-evaluation study-pathways studies-small clean
 
 help:
 	@sed -n '/^# /!q; s/^# //p' Makefile
@@ -64,6 +67,12 @@ bench-evaluation: $(VENV)/dev.stamp
 study-pathways: $(VENV)/dev.stamp
 	PYTHONPATH=. GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/python -m studies.pathways run
 	PYTHONPATH=. $(BIN)/python -m studies.pathways fold
+
+study-%: $(VENV)/dev.stamp
+	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/python -m studies $*
+
+studies-small: $(VENV)/dev.stamp
+	GLIBC_TUNABLES=glibc.malloc.hugetlb=1 $(BIN)/python -m studies small
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/python.stamp
 	@echo "Installing critpath[demo] into $(VENV). The first time this takes some minutes."

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from networks import asset
 from PIL import Image
 from torch import Tensor
 
 from critpath.zoo import DataSet, load_data
+from studies.networks import asset
 
 
 def photographs() -> DataSet:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from critpath.errors import StorageError
+from critpath.evaluation.retraining import ResNet8
 from critpath.zoo import LoadedModel, Preprocess, imagenet_classes, import_torchvision
 from critpath.zoo.weights import fit_weights, read_weights
 
@@ -27,6 +28,7 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 _IMAGENET = Preprocess(256, 224)  # torchvision's mean and standard deviation
 _SYMMETRIC = Preprocess(256, 224, mean=[0.5] * 3, std=[0.5] * 3)  # RGB / 127.5 - 1
 _CIFAR = Preprocess(32, 32)
+_CIFAR_OWN = Preprocess(32, 32, mean=[0.4914, 0.4822, 0.4465], std=[0.2470, 0.2435, 0.2616])
 _UBER = "Uber, non-commercial research only"
 
 
@@ -79,6 +81,24 @@ def resnet20_cifar() -> LoadedModel:
 def resnet56_cifar() -> LoadedModel:
     """ResNet-56 for CIFAR-10: 93.39 % on the 10,000 test images."""
     return _cifar("resnet56", blocks=9)
+
+
+def modadd113() -> LoadedModel:
+    """A one-layer transformer that adds modulo 113: right on all 12,769 inputs (a, b, 113), where 113 stands for =."""
+    file = "transformer_grokking/modadd113_relu_1layer.safetensors"
+    model = ModularAddition(113)
+    fit_weights(model, _of_modular_addition(read_weights(asset(file))), source=file)
+    return LoadedModel("modadd113", model.eval(), None, (*map(str, range(113)), "="), file)
+
+
+def resnet8() -> LoadedModel:
+    """The papers' ResNet-8 for CIFAR-10, trained here on 8,750 images: see `trained.py` for how and how well."""
+    from studies.trained import resnet8_file  # which needs this file for the data
+
+    file = resnet8_file()
+    model = ResNet8(len(CIFAR10))
+    fit_weights(model, read_weights(file), source=file.name)
+    return LoadedModel("resnet8", model.eval(), _CIFAR_OWN, CIFAR10, file.name, "Apache-2.0")
 
 
 class ConvReLU6(nn.Module):
@@ -180,6 +200,35 @@ class CifarResNet(nn.Module):
         return nn.Sequential(BasicBlock(inner, outer, stride), *rest)
 
 
+class ModularAddition(nn.Module):
+    """One transformer layer without normalisation: 4 heads, 512 ReLU neurons; tokens `[N, 3]` to `[N, p + 1]`.
+
+    Only what the output reads is computed: one layer's answer at the last position needs one query, one MLP.
+    """
+
+    def __init__(self, p: int, wide: int = 128, heads: int = 4, hidden: int = 512):
+        super().__init__()
+        self.embed = nn.Embedding(p + 1, wide)
+        self.position = nn.Parameter(torch.zeros(3, wide))
+        self.query, self.key, self.value = (nn.Linear(wide, wide, bias=False) for _ in range(3))
+        self.out = nn.Linear(wide, wide, bias=False)
+        self.mlp = nn.Sequential(nn.Linear(wide, hidden), nn.ReLU(), nn.Linear(hidden, wide))
+        self.unembed = nn.Linear(wide, p + 1, bias=False)
+        self.heads = heads
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of the answer, and of "=" as the last."""
+        x = self.embed(tokens) + self.position
+        last = x[:, -1:]
+        q, k, v = (self._by_head(t) for t in (self.query(last), self.key(x), self.value(x)))
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        seen = (last + self.out(mixed.transpose(1, 2).flatten(2)))[:, 0]
+        return self.unembed(seen + self.mlp(seen))
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
 def asset(name: str) -> Path:
     """A file of the trained networks or of the data, by its name in the folder of assets. Raises StorageError."""
     default = Path(__file__).resolve().parents[2] / "shared" / "assets"
@@ -220,6 +269,17 @@ def _cifar(name: str, blocks: int) -> LoadedModel:
     model = CifarResNet(blocks)
     fit_weights(model, read_weights(asset(file)), source=file)
     return LoadedModel(f"{name}_cifar", model.eval(), _CIFAR, CIFAR10, file, "BSD")
+
+
+def _of_modular_addition(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Stored names to those of `ModularAddition`; projections that are stored by head are joined."""
+    joined = {f"{to}.weight": stored[f"blocks.0.attn.W_{w}"].flatten(0, 1) for to, w in
+              (("query", "Q"), ("key", "K"), ("value", "V"))}  # fmt: skip
+    mlp = {f"mlp.{i}.{to}": stored[f"blocks.0.mlp.{s}_{end}"] for i, end in ((0, "in"), (2, "out"))
+           for to, s in (("weight", "W"), ("bias", "b"))}  # fmt: skip
+    plain = {"position": stored["pos_embed.W_pos"], "out.weight": stored["blocks.0.attn.W_O"]}
+    turned = {"embed.weight": stored["embed.W_E"].T, "unembed.weight": stored["unembed.W_U"].T}
+    return {name: tensor.contiguous() for name, tensor in (plain | turned | joined | mlp).items()}
 
 
 def _decoded(model: nn.Module, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:

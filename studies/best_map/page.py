@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from studies.best_map.candidates import CANDIDATES, CONTROLS, SECOND_ROUND, Maps
-from studies.tables import markdown_table
 from torch import Tensor
 
 from critpath.files import write_whole
 from critpath.intervals import bootstrap_interval
+from studies.best_map.candidates import CANDIDATES, CONTROLS, SECOND_ROUND, Maps
+from studies.tables import markdown_table
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "studies-best-map.md"

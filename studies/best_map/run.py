@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from studies import networks
-from studies.best_map.candidates import Maps
-from studies.pathways.plan import photographs, picture
 
 from critpath.evaluation.perturbation import pixel_perturbation
 from critpath.network import Network
 from critpath.response import respond
 from critpath.zoo import LoadedModel, load
+from studies import networks
+from studies.best_map.candidates import Maps
+from studies.pathways.plan import photographs, picture
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

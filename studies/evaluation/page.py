@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from studies.tables import markdown_table
-
 from critpath.files import write_whole
 from critpath.verdict import verdict_of
+from studies.tables import markdown_table
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "studies-evaluation.md"

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from studies.pathways.plan import RANKED, SEARCHED
-from studies.pathways.run import WORK, Bench
 
 import critpath as cp
 from critpath.analysis.cuts import pathways_at
@@ -20,6 +18,8 @@ from critpath.errors import NumericalError
 from critpath.pathway import SearchWarning
 from critpath.response import Response, respond
 from critpath.targets import class_scores
+from studies.pathways.plan import RANKED, SEARCHED
+from studies.pathways.run import WORK, Bench
 
 SPARSITY = 0.9
 STEPS = 256

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from studies.pathways.plan import SUBJECTS, Subject
-from studies.pathways.run import shards
 from torch import Tensor
 
 import critpath as cp
 from critpath.analysis import Faithfulness
 from critpath.files import write_whole
 from critpath.intervals import bootstrap_interval
+from studies.pathways.plan import SUBJECTS, Subject
+from studies.pathways.run import shards
 
 RESULTS = Path(__file__).parent / "results"
 AGAINST = "intgrad"

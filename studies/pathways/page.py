@@ -7,19 +7,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from critpath.files import write_whole
 from studies.pathways.figures import LABELS, draw
 from studies.pathways.fold import RESULTS
 from studies.pathways.pictures import sheets
 from studies.pathways.plan import SUBJECTS, subject
-from studies.pathways.verdicts import Verdict, at, percent, verdicts
+from studies.pathways.verdicts import at, percent, verdicts
+from studies.study import Claim
 from studies.tables import markdown_table
-
-from critpath.files import write_whole
 
 Row = dict[str, Any]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "studies-pathways.md"
 
-HEAD = """# Do the papers hold? Pathways
+TITLE = "Pathways"
+
+HEAD = """# Pathways
 
 The paper *On Sparse Critical Paths of Neural Response* compares the pathways of several methods in its figures 1 to 3:
 how many dead neurons they hold, how much they overlap, and what they decode to. This page measures the same with
@@ -48,6 +50,11 @@ def write_page() -> Path:
     draw(results)
     sheets(results)
     return write_whole(PAGE, markdown(results).encode())
+
+
+def claims(results: Mapping[str, Row]) -> list[Claim]:
+    """The paper's claims with their verdicts."""
+    return verdicts(results)
 
 
 def kept_results() -> dict[str, Row]:
@@ -82,7 +89,7 @@ def _verdicts(results: Mapping[str, Row]) -> str:
     return "\n".join([glance, *(_verdict(number, v) for number, v in enumerate(found, start=1))])
 
 
-def _verdict(number: int, verdict: Verdict) -> str:
+def _verdict(number: int, verdict: Claim) -> str:
     measured = "\n".join(f"- {line}" for line in verdict.measured.split("<br>"))
     head = f"### {number}. {verdict.claim}: {verdict.verdict}\n\nPublished: {verdict.published}. Measured:\n\n"
     return f"{head}{measured}\n\n{verdict.why}\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
+
 from studies.pathways.figures import IMAGES, LABELS
 from studies.pathways.run import WORK
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from studies import networks
 from torch import Tensor, nn
 
 from critpath.zoo import LoadedModel, read_image
+from studies import networks
 
 SPARSITIES = (0.8, 0.9, 0.99)
 SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from studies.pathways.plan import RANKED, SEARCHED, SIZES, SPARSITIES, Subject, photographs, picture
 from torch import Tensor
 
 import critpath as cp
@@ -23,6 +22,7 @@ from critpath.pathway import SearchWarning
 from critpath.response import respond
 from critpath.selection import find_in_response
 from critpath.zoo import LoadedModel
+from studies.pathways.plan import RANKED, SEARCHED, SIZES, SPARSITIES, Subject, photographs, picture
 
 WORK = Path(__file__).parent / "work"
 MEANS_OVER = 50

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from studies.study import HOLDS, NOT, NOT_COMPARABLE, Claim
 
 Row = dict[str, Any]
 Results = Mapping[str, Row]
 """The kept results by network."""
 
-HOLDS, NOT, NO = "holds", "holds not", "not comparable"
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """One claim: what was published, what was measured on each network, and whether it holds."""
-
-    claim: str
-    published: str
-    measured: str
-    verdict: str
-    why: str
-
-
-def verdicts(results: Results) -> list[Verdict]:
+def verdicts(results: Results) -> list[Claim]:
     """Every claim that the results can speak to."""
     return [verdict for judge in CLAIMS if (verdict := judge(results)).measured]
 
@@ -64,7 +52,7 @@ def _pair(row: Row, sparsity: float, pair: str) -> Row:
     return found
 
 
-def _contributions_hold_no_dead(results: Results) -> Verdict:
+def _contributions_hold_no_dead(results: Results) -> Claim:
     networks = [name for name, _ in _parts(results, "ranked")]
     shares = [
         at(row, sparsity)["dead"][finder]["mean"]
@@ -72,7 +60,8 @@ def _contributions_hold_no_dead(results: Results) -> Verdict:
         for sparsity in (0.8, 0.9, 0.99)
         for finder in ("taylor", "intgrad")
     ]
-    return Verdict(
+    return Claim(
+        "P, figure 1; P, figure 8; P, poster: dead neurons",
         "Paths of NeuronMCT and NeuronIntGrad hold no dead neuron (figure 1)",
         "0.00 % at 80, 90 and 99 %",
         f"largest of {len(shares)} means, {', '.join(networks)}: {100 * max(shares):.3g} %" if shares else "",
@@ -81,7 +70,7 @@ def _contributions_hold_no_dead(results: Results) -> Verdict:
     )
 
 
-def _searches_hold_dead(results: Results) -> Verdict:
+def _searches_hold_dead(results: Results) -> Claim:
     names = ("greedy", "dgr_ones", "dgr_random")
     found = [
         at(row, sparsity)["dead"][finder]
@@ -90,7 +79,8 @@ def _searches_hold_dead(results: Results) -> Verdict:
         for sparsity in (0.8, 0.9, 0.99)
     ]
     fine = all((one["mean"] if one["low"] is None else one["low"]) > 0 for one in found)
-    return Verdict(
+    return Claim(
+        "P, figure 1; P, figure 8",
         "All paths selected by the pruning objective contain originally dead neurons (figure 1)",
         "every one, at 80, 90 and 99 %",
         _each(
@@ -103,10 +93,11 @@ def _searches_hold_dead(results: Results) -> Verdict:
     )
 
 
-def _greedy_share(results: Results) -> Verdict:
+def _greedy_share(results: Results) -> Claim:
     reached = [at(row, 0.9)["realised"]["greedy"]["mean"] for _, row in _parts(results, "searched")]
     stalled = min(reached, default=1) < 0.89
-    return Verdict(
+    return Claim(
+        "P, figure 1; P, poster: dead neurons",
         "68.8 % of the GreedyPruning path is dead at 90 %, about 70 % at 99 %; this exceeds a random path (59.5 %)",
         "68.78 % at 90 %, VGG-16, 1000 images",
         _each(
@@ -117,15 +108,16 @@ def _greedy_share(results: Results) -> Verdict:
                 f"of these dead {percent(at(row, 0.99)['dead']['greedy'])} (all neurons: {percent(row['base_dead'])})"
             ),
         ),
-        NO if stalled else (HOLDS if _above_base(results, "greedy") else NOT),
+        NOT_COMPARABLE if stalled else (HOLDS if _above_base(results, "greedy") else NOT),
         "Pruned neurons stay pruned here, as in the paper's algorithm 1; the search then stalls with only dead neurons "
         "left, so the paths of 90 and 99 % that the figure shows do not exist. The published numbers imply a path of "
         "about 79 % of all neurons: the released code revives what it had pruned (next row).",
     )
 
 
-def _released_greedy(results: Results) -> Verdict:
-    return Verdict(
+def _released_greedy(results: Results) -> Claim:
+    return Claim(
+        "P, released code: greedy",
         "The greedy path that the released code finds has the size that was asked for",
         "90 % sparsity",
         _each(
@@ -142,11 +134,12 @@ def _released_greedy(results: Results) -> Verdict:
     )
 
 
-def _dgr_ones(results: Results) -> Verdict:
+def _dgr_ones(results: Results) -> Claim:
     means = _values(results, "searched", lambda row: float(at(row, 0.9)["dead"]["dgr_ones"]["mean"]))
     base = _values(results, "searched", lambda row: float(row["base_dead"]["mean"]))
     fine = all(0 < mean < 0.5 * rate for mean, rate in zip(means, base, strict=True))
-    return Verdict(
+    return Claim(
+        "P, figure 1; P, poster: dead neurons",
         "DGR(init=1) holds few dead neurons, more than none",
         "7.79 % at 90 %, about 10 % at 99 %",
         _each(
@@ -162,8 +155,9 @@ def _dgr_ones(results: Results) -> Verdict:
     )
 
 
-def _dgr_random(results: Results) -> Verdict:
-    return Verdict(
+def _dgr_random(results: Results) -> Claim:
+    return Claim(
+        "P, figure 1; P, poster: dead neurons",
         "DGR(init=r) holds more dead neurons than a random path",
         "66.99 % against 59.51 % (random)",
         _each(
@@ -181,13 +175,14 @@ def _dgr_random(results: Results) -> Verdict:
     )
 
 
-def _random_is_base(results: Results) -> Verdict:
+def _random_is_base(results: Results) -> Claim:
     gaps = _values(
         results,
         "ranked",
         lambda row: abs(float(at(row, 0.9)["dead"]["random"]["mean"]) - float(row["base_dead"]["mean"])),
     )
-    return Verdict(
+    return Claim(
+        "P, poster: dead neurons",
         "A random path holds dead neurons in the network's own proportion",
         "59.51 %, VGG-16",
         _each(
@@ -198,8 +193,9 @@ def _random_is_base(results: Results) -> Verdict:
     )
 
 
-def _contributions_agree(results: Results) -> Verdict:
-    return Verdict(
+def _contributions_agree(results: Results) -> Claim:
+    return Claim(
+        "P, figure 2a; P, figure 9; P, poster: Jaccard",
         "NeuronIntGrad and NeuronMCT select similar paths (figure 2a)",
         "Jaccard 65.9 % at 90 %",
         _each(
@@ -215,14 +211,15 @@ def _contributions_agree(results: Results) -> Verdict:
     )
 
 
-def _only_ones_overlaps(results: Results) -> Verdict:
+def _only_ones_overlaps(results: Results) -> Claim:
     def times(row: Row, finder: str) -> float:
         pair = _pair(row, 0.9, f"intgrad {finder}")
         return float(pair["mean"] / pair["chance"]) if pair["mean"] is not None else 1.0
 
     rows = [row for _, row in _parts(results, "searched")]
     fine = all(times(row, "dgr_ones") > 2 and times(row, "dgr_random") < 2 and times(row, "greedy") < 2 for row in rows)
-    return Verdict(
+    return Claim(
+        "P, figure 2a; P, figure 9; P, poster: Jaccard",
         "Of the pruning methods only DGR(init=1) overlaps with the contributions (figure 2a)",
         "29.6 % (DGR 1), 2.3 % (DGR r), 6.7 % (greedy); chance 5.3 %",
         _each(
@@ -239,10 +236,11 @@ def _only_ones_overlaps(results: Results) -> Verdict:
     )
 
 
-def _overlap_rises(results: Results) -> Verdict:
+def _overlap_rises(results: Results) -> Claim:
     curves = [at(row, 0.9)["site_jaccard"]["taylor"] for _, row in _parts(results, "ranked")]
     rises = [(_rise(curve), _third(curve, 0), _third(curve, 2)) for curve in curves]
-    return Verdict(
+    return Claim(
+        "P, figure 2b; P, figure 10",
         "The overlap of NeuronIntGrad and NeuronMCT grows towards the last layers (figure 2b)",
         "a curve that rises",
         _each(
@@ -260,10 +258,11 @@ def _overlap_rises(results: Results) -> Verdict:
     )
 
 
-def _nesting(results: Results) -> Verdict:
+def _nesting(results: Results) -> Claim:
     names = ("greedy", "dgr_ones", "dgr_random")
     outside = [at(row, 0.99)["nesting"][finder]["mean"] for _, row in _parts(results, "searched") for finder in names]
-    return Verdict(
+    return Claim(
+        "P, section 2.4",
         "For methods of the pruning objective, the path of 99 % is not a subset of that of 90 %",
         "stated, no number",
         _each(
@@ -279,8 +278,9 @@ def _nesting(results: Results) -> Verdict:
     )
 
 
-def _same_response(results: Results) -> Verdict:
-    return Verdict(
+def _same_response(results: Results) -> Claim:
+    return Claim(
+        "P, section 2.2",
         "The pathological greedy path produces the same network response",
         "stated, no number",
         _each(
@@ -316,14 +316,15 @@ def _told(rank: float) -> str:
     return "no picture" if rank == float("inf") else f"{rank:.0f}"
 
 
-def _decoding(results: Results) -> Verdict:
+def _decoding(results: Results) -> Claim:
     good, bad = ("taylor", "intgrad", "dgr_ones"), ("greedy", "dgr_random")
     shown = [
         f"{name}, {one['photograph']}: " + ", ".join(f"{f} {_told(_rank(one, f))}" for f in (*good, *bad))
         for name, one in _decoded(results)
     ]
     fine = all(max(_rank(one, f) for f in good) < min(_rank(one, f) for f in bad) for _, one in _decoded(results))
-    return Verdict(
+    return Claim(
+        "P, figure 3a; P, poster: decoding",
         "Paths of the contributions and of DGR(init=1) decode to features of the class, others to noise (figure 3a)",
         "pictures, no number",
         "<br>".join(shown),
@@ -334,9 +335,10 @@ def _decoding(results: Results) -> Verdict:
     )
 
 
-def _top_neuron(results: Results) -> Verdict:
+def _top_neuron(results: Results) -> Claim:
     tops = [(name, one["photograph"], one["top_channels"]) for name, one in _decoded(results)]
-    return Verdict(
+    return Claim(
+        "P, figure 3b; P, poster: decoding",
         "The top neurons of NeuronMCT and NeuronIntGrad lie in one channel (figure 3b)",
         "channel 245 for both; DGR(1) 260, DGR(r) 379, greedy 139",
         "<br>".join(
@@ -375,7 +377,7 @@ def _third(values: list[float | None], number: int) -> float:
     return float(known.chunk(3)[number].mean())
 
 
-CLAIMS: tuple[Callable[[Results], Verdict], ...] = (
+CLAIMS: tuple[Callable[[Results], Claim], ...] = (
     _greedy_share,
     _released_greedy,
     _nesting,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -288,3 +289,46 @@ def test_what_does_not_fit() -> None:
         fit(bars(4), bars(4), -1)
     with pytest.raises(OptionError, match="gives int"):
         Recipe(partial(int, 3)).fit(bars(4), bars(4), 0)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------- bfloat16
+class Watched(nn.Module):
+    """A network that keeps what its last call was computed in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.seen = ResNet8(CLASSES, 2, 4), list[tuple[bool, torch.dtype, bool]]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.inner(x)
+        self.seen.append((self.training, scores.dtype, x.is_contiguous(memory_format=torch.channels_last)))
+        return scores
+
+
+def test_bfloat16_is_for_training_steps_only() -> None:
+    train, validation = bars(40, 0, torch.float32), bars(12, 1, torch.float32)
+    model = replace(small(precision="bfloat16"), model=Watched).train(train, validation, 0)
+    assert isinstance(model, Watched)
+    steps, checks = ({kind[1:] for kind in model.seen if kind[0] is training} for training in (True, False))
+    assert steps == {(torch.bfloat16, True)}
+    assert {kind[0] for kind in checks} == {torch.float32}
+    assert {t.dtype for t in bits(model)} == {torch.float32, torch.int64}
+    assert all(t.is_contiguous() for t in bits(model))
+    plain = replace(small(), model=Watched).train(train, validation, 0)
+    assert isinstance(plain, Watched)
+    assert {kind[1] for kind in plain.seen} == {torch.float32}
+
+
+def test_bfloat16_learns_what_float32_learns() -> None:
+    train, validation, test = (bars(n, seed, torch.float32) for seed, n in enumerate((120, 40, 40)))
+    given: dict[str, Any] = {"width": 4, "epochs": 6, "batch": 32, "padding": 0, "precision": "bfloat16"}
+    first, again = (small(**given).train(train, validation, 0) for _ in range(2))
+    assert accuracy_of(first, test) > 0.9
+    assert same(first, again)
+
+
+def test_bfloat16_is_for_float32() -> None:
+    with pytest.raises(InputError, match=r"takes float32 images, got torch\.float64"):
+        small(precision="bfloat16").fit(bars(4), bars(4), 0)
+    with pytest.raises(OptionError, match="precision"):
+        small(precision="float16")

@@ -1,0 +1,1 @@
+"""The papers, run again: a folder a study."""
