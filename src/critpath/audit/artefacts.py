@@ -1,4 +1,4 @@
-"""The four places where the papers' released code departs from the papers, as a table."""
+"""The places where the papers' released code departs from the papers, as tables."""
 
 from __future__ import annotations
 
@@ -50,6 +50,43 @@ ARTEFACTS = (
 )
 
 
+MAP_ARTEFACTS = (
+    Artefact(
+        "zeroed",
+        "the pathway gradient of the first paper is computed by setting the other neurons to zero, where the paper "
+        "freezes them at their values",
+        'attribute(net, x, "prunegrad", sparsity=s)',
+        'attribute(net, x, "pathway_gradient", sparsity=s)',
+    ),
+    Artefact(
+        "sum",
+        "the map of integrated gradients is the sum of n + 1 gradients, both ends included, divided by n",
+        "summed_gradients(response, points)",
+        'attribute(net, x, "integrated_gradients")',
+    ),
+    Artefact(
+        "signs",
+        "pixels are ranked by the largest signed value of the map's channels, so that the most negative count least",
+        'pixel_perturbation(..., reduce="max")',
+        "pixel_perturbation(...), which ranks by the largest absolute value",
+    ),
+    Artefact(
+        "eight bits",
+        "maps are stored in 256 levels between attribution and ROAR: the many small values become equal, and their "
+        "positions decide which are removed",
+        "remove(x, eight_bit(maps.abs().amax(1, keepdim=True)), share)",
+        "remove(x, maps, share)",
+    ),
+    Artefact(
+        "class",
+        "after parameters are randomised, the class that is then predicted is explained",
+        "parameter_randomisation(..., reselect=True)",
+        "parameter_randomisation(...), which explains the original network's class",
+    ),
+)
+"""Of maps and their evaluation; those of pathways, which ``audit`` compares, are ``ARTEFACTS``."""
+
+
 def artefacts() -> str:
-    """The table in words."""
-    return "\n".join(str(artefact) for artefact in ARTEFACTS)
+    """Both tables in words."""
+    return "\n".join(str(artefact) for artefact in (*ARTEFACTS, *MAP_ARTEFACTS))
