@@ -13,7 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,13 +24,14 @@ from click.testing import CliRunner
 
 from critpath.cli import main
 from critpath.errors import CritpathError
+from tests import texts
 
 ROOT = Path(__file__).resolve().parents[1]
 STORIES = ("README.md", "docs/start.md")
 """Pages that are run from top to bottom; of the others each section is run alone."""
 PAGES = (
     *STORIES,
-    *(f"docs/{name}.md" for name in ("howto", "concepts", "contributions", "pathways", "evaluation", "errors")),
+    *(f"docs/{name}.md" for name in ("howto", "concepts", "contributions", "pathways", "evaluation", "text", "errors")),
 )
 EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*.py") if p.name != "first_pathway.py")
 PROSE = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md")) + [ROOT / "benchmarks/README.md"]
@@ -82,6 +83,13 @@ def needs_demo(text: str) -> bool:
     return any(word in text for word in ("DEFAULT_MODEL", "demo_images", "--demo", "critpath doctor"))
 
 
+def text_model(blocks: Iterable[Block], folder: Path) -> None:
+    """A small classifier in the folder my_classifier, where the blocks name it."""
+    if any("hf:my_classifier" in block.text for block in blocks):
+        pytest.importorskip("transformers")
+        texts.write(folder, "bert").rename(folder / "my_classifier")
+
+
 def require_demo() -> None:
     """Skipped where the demonstration's packages are absent; in CI that is a failure."""
     if missing := [name for name in DEMO if find_spec(name) is None]:
@@ -127,6 +135,7 @@ def test_the_blocks_of_a_section_run_and_print_what_is_shown(
 ) -> None:
     if any(needs_demo(block.text) for block in section.blocks):
         require_demo()
+    text_model(section.blocks, tmp_path)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__docs__"}
     output = ""

@@ -389,18 +389,17 @@ class TestInputs:
         with pytest.raises(InputError, match=rf"a batch of one, got {batch}: call it for x\[i:i\+1\]"):
             cp.explain(cp.Network(model), tiny.NETWORKS["conv"].inputs(batch))
 
-    def test_integers_only(self) -> None:
-        class Tokens(nn.Module):
+    def test_integers_that_nothing_looks_up(self) -> None:
+        class Counts(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
-                self.table = nn.Embedding(9, 6)
                 self.body = tiny.MLP()
 
-            def forward(self, tokens: Tensor) -> Tensor:
-                return self.body(self.table(tokens).mean(1))
+            def forward(self, counts: Tensor) -> Tensor:
+                return self.body(counts.double())
 
         with pytest.raises(InputError, match="integers only"):
-            cp.explain(cp.Network(tiny.seeded(Tokens)), torch.tensor([[1, 2, 3]]))
+            cp.explain(cp.Network(tiny.seeded(Counts)), torch.tensor([[1, 2, 3, 4, 5, 6]]))
 
     @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
     def test_not_finite(self, model: nn.Module, x: Tensor, bad: float) -> None:

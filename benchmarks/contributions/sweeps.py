@@ -104,7 +104,7 @@ def _added(case: Case, alphas: list[float], centred: bool) -> Tensors:
 def _seen(case: Case, alphas: list[float]) -> Iterator[tuple[Tensors, Tensors]]:
     """Activations and gradients at each point, [1, *shape] per site."""
     response = respond(case.net, case.x, case.target)
-    line = InputLine(response, starts_of(case.baseline, case.net, case.x)[0])
+    line = InputLine(response, starts_of(case.baseline, response)[0])
     at_once = ROWS[torch.device(case.device).type]
     for first in range(0, len(alphas), at_once):
         some = torch.tensor(alphas[first : first + at_once], dtype=torch.float64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -12,33 +11,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from critpath.errors import InputError, MismatchError, OptionError
-from critpath.network import ModelInput, Network, gradients_on, map_tensors, tensors_of
+from critpath.network import Lookup, ModelInput, Network, gradients_on, map_tensors, tensors_of, tokens_of
 from critpath.neurons import NeuronValues, all_finite
 from critpath.registry import check_known
+from critpath.response import Response
 
 InputBaseline: TypeAlias = "str | float | ModelInput | list[Any] | None"
 """``None`` or ``"zero"``, ``"mean"``, ``"blurred"``, a number, values shaped like the input (or like one sample, or
-broadcast to one), or a list of several of these, over which results are averaged."""
+broadcast to one), or a list of several of these, over which results are averaged.
+
+The embeddings of tokens start at zero, at those of other tokens (given like the input, or as integers [length] or
+[batch, length]), or at that of ``"padding"``. Other lookups, of positions and types, stay as they are."""
+
+Start: TypeAlias = tuple[Tensor | None, ...]
+"""A baseline for one batch: where each of ``Run.moving`` starts, None for what does not move."""
 
 
-@dataclass(frozen=True, eq=False)
-class Start:
-    """A baseline for one batch: ``x`` is shaped like the input; ``lookups`` are baselines of embedded tokens.
-
-    Tokens of the input stay as they are in ``x``: their embeddings start at ``lookups``, or at zero.
-    """
-
-    x: ModelInput
-    lookups: tuple[Tensor, ...] = ()
-
-    def embedding(self, number: int, found: Tensor, samples: Tensor) -> Tensor:
-        """The baseline of what a lookup found for the tokens of ``samples``."""
-        if not self.lookups:
-            return torch.zeros_like(found)
-        return self.lookups[number][samples.to(self.lookups[number].device)].to(found)
-
-
-def starts_of(baseline: InputBaseline, net: Network, x: ModelInput) -> list[Start]:
+def starts_of(baseline: InputBaseline, response: Response) -> list[Start]:
     """The baselines that were asked for, checked against the input.
 
     Raises InputError where one does not fit the input, OptionError for a name that is unknown.
@@ -46,7 +35,7 @@ def starts_of(baseline: InputBaseline, net: Network, x: ModelInput) -> list[Star
     if isinstance(baseline, list) and not baseline:
         raise OptionError("baseline=[] names no baseline; leave it out for zero, or give one at least")
     several = baseline if isinstance(baseline, list) else [baseline]
-    return [_start(one, net, x) for one in several]
+    return [_start(one, response) for one in several]
 
 
 def activations_of(baseline: object, like: NeuronValues) -> NeuronValues:
@@ -88,22 +77,22 @@ def mean_activations(net: Network, batches: Iterable[ModelInput]) -> NeuronValue
     return total.map(lambda sums: sums / count)
 
 
-def _start(baseline: Any, net: Network, x: ModelInput) -> Start:
-    _check_moves(baseline, x)
+def _start(baseline: Any, response: Response) -> Start:
+    _check_moves(baseline, response)
+    inputs, lookups = _inputs(baseline, response), _lookups(baseline, response)
+    batch = response.run.batch
+    return (*(t if t is not None and t.dim() and len(t) == batch else None for t in inputs), *lookups)
+
+
+def _check_moves(baseline: Any, response: Response) -> None:
+    """Of tokens only zero, or other tokens, can be a baseline: their embeddings move, and have no mean or blur."""
     if isinstance(baseline, int | float) and not isfinite(baseline):
         raise InputError(f"the baseline is {baseline}; it is a finite number")
-    if baseline is None or isinstance(baseline, str):
-        make = NAMED[_known("zero" if baseline is None else baseline)]
-        return Start(_of_inputs(lambda t: make(t), x))
-    if isinstance(baseline, int | float) and not isinstance(baseline, bool):
-        return Start(_of_inputs(lambda t: torch.full_like(t, baseline), x))
-    given = _as_structure(baseline, x)
-    return Start(_fitted(given, x), _lookups(given, net, x))
-
-
-def _check_moves(baseline: Any, x: ModelInput) -> None:
-    """Of tokens only zero, or other tokens, can be a baseline: their embeddings move, and have no mean or blur."""
-    if any(t.is_floating_point() for t in tensors_of(x)) or baseline is None or baseline == "zero":
+    if _is_padding(baseline) and not response.run.lookups:
+        raise InputError("the baseline 'padding' is one of tokens, and no lookup of tokens in an embedding was seen")
+    if any(t.is_floating_point() for t in tensors_of(response.x)) or baseline is None or _is_padding(baseline):
+        return
+    if isinstance(baseline, str) and baseline == "zero":
         return
     if not isinstance(baseline, Tensor | Mapping | tuple) or any(t.is_floating_point() for t in tensors_of(baseline)):
         given = repr(baseline) if isinstance(baseline, str | float) else type(baseline).__name__
@@ -113,18 +102,28 @@ def _check_moves(baseline: Any, x: ModelInput) -> None:
         )
 
 
+def _inputs(baseline: Any, response: Response) -> list[Tensor | None]:
+    """For each of the input's tensors where it starts; None for integers."""
+    x = tensors_of(response.x)
+    if baseline is None or _is_padding(baseline) or _is_tokens(baseline, response):
+        baseline = "zero"
+    if isinstance(baseline, str):
+        make = NAMED[_known(baseline)]
+        return [make(t) if t.is_floating_point() and t.dim() else None for t in x]
+    if isinstance(baseline, int | float) and not isinstance(baseline, bool):
+        return [torch.full_like(t, baseline) if t.is_floating_point() else None for t in x]
+    given = _as_structure(baseline, response.x)
+    return [_fit(start, t) if t.is_floating_point() else None for start, t in zip(given, x, strict=True)]
+
+
 def _known(name: str) -> str:
     if name == "black":
         raise OptionError(
             "what is black depends on the preprocessing: give the tensor, for instance preprocess.black of a model "
             "from critpath.zoo, or -mean / std as [channels, 1, 1]"
         )
-    check_known("baseline", name, tuple(NAMED))
+    check_known("baseline", name, (*NAMED, PADDING))
     return name
-
-
-def _of_inputs(make: Callable[[Tensor], Tensor], x: ModelInput) -> ModelInput:
-    return map_tensors(x, lambda t: make(t) if t.is_floating_point() and t.dim() else t)
 
 
 def _blurred(x: Tensor) -> Tensor:
@@ -148,6 +147,9 @@ def _mean(x: Tensor) -> Tensor:
 NAMED: dict[str, Callable[[Tensor], Tensor]] = {"zero": torch.zeros_like, "mean": _mean, "blurred": _blurred}
 """Baselines by name, each a function of the input [batch, ...]."""
 
+PADDING = "padding"
+"""The baseline of tokens that their embedding counts as padding."""
+
 
 def _as_structure(baseline: Any, x: ModelInput) -> list[Tensor]:
     """The baseline's tensors, in the order of the input's."""
@@ -164,17 +166,6 @@ def _as_structure(baseline: Any, x: ModelInput) -> list[Tensor]:
     return found
 
 
-def _fitted(given: list[Tensor], x: ModelInput) -> ModelInput:
-    """The baseline shaped like the input; tokens stay the input's."""
-    waiting = iter(given)
-
-    def fit(tensor: Tensor) -> Tensor:
-        start = next(waiting)
-        return _fit(start, tensor) if tensor.is_floating_point() else tensor
-
-    return map_tensors(x, fit)
-
-
 def _fit(start: Tensor, like: Tensor) -> Tensor:
     try:
         fitted = start.detach().to(like).expand_as(like)
@@ -188,16 +179,72 @@ def _fit(start: Tensor, like: Tensor) -> Tensor:
     return fitted
 
 
-def _lookups(given: list[Tensor], net: Network, x: ModelInput) -> tuple[Tensor, ...]:
-    """What the embeddings give for the baseline's tokens, where it has other tokens than the input."""
-    if not any(not t.is_floating_point() for t in given):
-        return ()
-    waiting = iter(given)
-    return net.embeddings(map_tensors(x, lambda t: _like(next(waiting), t)))
+def _lookups(baseline: Any, response: Response) -> list[Tensor]:
+    """Where what was looked up for tokens starts."""
+    found = [lookup.detach() for lookup in response.run.lookups]
+    if not found:
+        return []
+    if _is_padding(baseline):
+        return _of_padding(response)
+    tokens = _tokens_of(baseline, response)
+    return [torch.zeros_like(t) for t in found] if tokens is None else _found_for(tokens, response)
 
 
-def _like(start: Tensor, like: Tensor) -> Tensor:
+def _is_padding(baseline: Any) -> bool:
+    return isinstance(baseline, str) and baseline == PADDING
+
+
+def _is_tokens(baseline: Any, response: Response) -> bool:
+    """Whether a baseline is tokens by themselves, of an input that may hold more."""
+    return isinstance(baseline, Tensor) and not baseline.is_floating_point() and bool(response.run.lookups)
+
+
+def _tokens_of(baseline: Any, response: Response) -> Tensor | None:
+    """The tokens of a baseline, shaped like the input's; None where it has none."""
+    if _is_tokens(baseline, response):
+        return _like(baseline, _own_tokens(response))
+    if not isinstance(baseline, Tensor | Mapping | tuple):
+        return None
+    pairs = zip(_as_structure(baseline, response.x), tensors_of(response.x), strict=True)
+    return next(_like(start, own) for start, own in pairs if own is tokens_of(response.x))
+
+
+def _own_tokens(response: Response) -> Tensor:
+    tokens = tokens_of(response.x)
+    assert tokens is not None
+    return tokens
+
+
+def _of_padding(response: Response) -> list[Tensor]:
+    """Each lookup as of its embedding's padding."""
+    own, paddings = _own_tokens(response), [_padding(lookup) for lookup in response.net.lookups(response.x)]
+    return [_found_for(torch.full_like(own, padding), response)[i] for i, padding in enumerate(paddings)]
+
+
+def _padding(lookup: Lookup) -> int:
+    if lookup.padding is None:
+        raise OptionError(
+            f"the embedding {lookup.module or 'of the model'} names no padding_idx, so there is no baseline 'padding': "
+            "give the token, baseline=torch.tensor([id]), or leave it out for zero embeddings"
+        )
+    return lookup.padding
+
+
+def _found_for(tokens: Tensor, response: Response) -> list[Tensor]:
+    """What is looked up for other tokens in the place of the input's. Raises MismatchError."""
+    own = _own_tokens(response)
+    found = [one.values for one in response.net.lookups(map_tensors(response.x, lambda t: tokens if t is own else t))]
+    if [f.shape for f in found] != [f.shape for f in response.run.lookups]:
+        raise MismatchError("the network looks tokens up in another way for the baseline's tokens than for the input's")
+    return found
+
+
+def _like(start: Tensor, tokens: Tensor) -> Tensor:
+    if start.is_floating_point():
+        raise InputError(f"the baseline of tokens has dtype {start.dtype}: give tokens, or leave it out for zero")
     try:
-        return start.to(like).expand_as(like)
+        return start.to(tokens).expand_as(tokens)
     except RuntimeError:
-        raise InputError(f"the baseline has shape {list(start.shape)}, the input's tokens {list(like.shape)}") from None
+        raise InputError(
+            f"the baseline has shape {list(start.shape)}, the input's tokens {list(tokens.shape)}"
+        ) from None

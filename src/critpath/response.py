@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from critpath.errors import MismatchError, ModelError, NumericalError
-from critpath.network import ModelInput, Network, Rule, Run, Suffix, gradients_on
+from critpath.network import Embed, ModelInput, Network, Rule, Run, Suffix, gradients_on, map_tensors, samples_of
 from critpath.neurons import NeuronSpace, NeuronValues, Site, wide
 from critpath.pathway import Pathway
 from critpath.targets import Logit, Margin, Probability, Target, TargetLike, as_target, class_scores
@@ -57,6 +58,34 @@ class Response:
         scores, own = class_scores(other.run).detach(), class_scores(self.run).detach().argmax(dim=1)
         first = scores == scores.max(dim=1, keepdim=True).values
         return first.gather(1, own.to(first.device).unsqueeze(1)).squeeze(1) & (first.sum(dim=1) == 1)
+
+    def moved(self, values: Sequence[Tensor | None], samples: Tensor) -> tuple[ModelInput, Embed]:
+        """The input where what moves has other values, as ``Network.run`` takes it: an input, and what is looked up.
+
+        ``values`` has a tensor [n, ...] for each of ``run.moving``, None for what stays; row i stands for sample
+        ``samples[i]``. Raises MismatchError, when run, where tokens are looked up more often than on the input.
+        """
+        inputs = iter(values[: len(self.run.inputs)])
+        lookups = values[len(self.run.inputs) :]
+
+        def move(tensor: Tensor) -> Tensor:
+            value = next(inputs)
+            return tensor if value is None else value.to(tensor)
+
+        def embed(number: int, found: Tensor) -> Tensor:
+            if number >= len(lookups):
+                raise MismatchError(f"tokens are looked up more often here than the {len(lookups)} times on the input")
+            value = lookups[number]
+            return found if value is None else value.to(found)
+
+        return map_tensors(samples_of(self.x, samples), move), embed
+
+    def run_at(
+        self, values: Sequence[Tensor | None], samples: Tensor, rule: Rule | None = None, graph: bool = True
+    ) -> Run:
+        """The network where what moves has other values; see ``moved``."""
+        x, embed = self.moved(values, samples)
+        return self.net.run(x, rule, graph, embed)
 
     def above(self, site: str) -> Above:
         """The response as a function of one site's activations. Raises MismatchError for a site that was not called."""

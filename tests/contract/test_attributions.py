@@ -25,7 +25,7 @@ IMAGES = {*KINDS, "reused", "dense"}
 NOT_RECTIFYING = {
     *("LeakyReLU", "PReLU", "hardtanh", "hardtanh in place", "hardswish", "GELU", "GELU tanh", "SiLU", "SiLU in place"),
     *("ELU", "Mish", "sigmoid", "sigmoid in place", "tanh", "softplus"),
-    *("overwritten", "sequence first", "attention", "two inputs", "keywords", "windows"),
+    *("overwritten", "sequence first", "attention", "two inputs", "keywords", "windows", "two tables"),
 }
 """The cases that have a site which is not rectifying."""
 
@@ -42,10 +42,25 @@ def pathway_at(case: Case, sparsity: float) -> cp.Pathway:
     return cp.select(cp.score(cp.Network(case.model), case.x), sparsity)
 
 
+DIRECTIONS = {
+    *("gradient", "smoothgrad", "guided_backprop", "rectgrad", "pathway_gradient", "prunegrad", "prune_pgd"),
+}
+"""Methods of which a map over embeddings is told by its length; of others by its sum."""
+
+
+def over_tokens(case: Case, method: str, maps: list[Tensor]) -> list[Tensor]:
+    """Maps over what moves as they are reported: those over embeddings as one over tokens."""
+    if not case.tokens:
+        return maps
+    if method in DIRECTIONS:
+        return [torch.cat(maps, dim=2).square().sum(dim=2).sqrt()]
+    return [sum(one.sum(dim=2) for one in maps)]
+
+
 def refusal(method: str, name: str) -> str:
     """What a method says of a case for which it is not defined; empty where it is."""
     if method in OVER_IMAGES and name not in IMAGES:
-        return rf"^{method} makes a map over an image, .* floating-point tensors are \[\d, "
+        return rf"^{method} makes a map over an image, .* (floating-point tensors are \[\d, |it holds tokens)"
     if method in FOR_RELU and name in NOT_RECTIFYING:
         return rf"^{method} is defined for ReLU .* site \S+ is \w+, which is not rectifying"
     return ""
@@ -71,7 +86,7 @@ def test_it_equals_its_definition_on_the_twin(name: str, method: str) -> None:
     got = attributed(case, method, **options, **naive.ATTRIBUTION_OPTIONS.get(method, {}))
     if got is None:
         return
-    expected = naive.ATTRIBUTIONS[method](case, path.keep.tensors)
+    expected = over_tokens(case, method, naive.ATTRIBUTIONS[method](case, path.keep.tensors))
     assert [g.shape for g in got] == [g.shape for g in expected]
     for g, want in zip(got, expected, strict=True):
         assert torch.allclose(g, want, rtol=1e-7, atol=1e-12)

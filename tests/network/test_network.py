@@ -194,8 +194,8 @@ def test_a_hugging_face_model_by_keywords() -> None:
                 "attention_mask": tokens["attention_mask"]}  # fmt: skip
     assert torch.allclose(cp.score(net, embedded).flatten(), scores.flatten(), atol=1e-12)
     assert cp.attribute(net, embedded)["inputs_embeds"].shape == (2, 6, 8)
-    with pytest.raises(errors.InputError, match="holds integers only"):
-        cp.attribute(net, tokens)
+    maps = [cp.attribute(net, x, "integrated_gradients", points=4) for x in (tokens, embedded)]
+    assert torch.allclose(maps[0]["input_ids"], maps[1]["inputs_embeds"].sum(dim=-1), atol=1e-12)
 
 
 def test_tokens_through_a_bare_parameter() -> None:

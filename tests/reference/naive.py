@@ -30,7 +30,7 @@ def with_grad(x: Any) -> Any:
 
 
 def predicted(case: Case) -> Tensor:
-    return case.twin(case.model, case.x, lambda i, a: a).argmax(dim=1)
+    return case.twin(case.model, case.start, lambda i, a: a).argmax(dim=1)
 
 
 def activations_and_gradients(case: Case, x: Any = None) -> list[tuple[Tensor, Tensor]]:
@@ -43,7 +43,7 @@ def activations_and_gradients(case: Case, x: Any = None) -> list[tuple[Tensor, T
         seen.append(a.detach())
         return a + leaves[-1]
 
-    out = case.twin(case.model, case.x if x is None else x, rule)
+    out = case.twin(case.model, case.start if x is None else x, rule)
     response = out.gather(1, predicted(case)[:, None]).sum()
     gradients = torch.autograd.grad(response, leaves, allow_unused=True)
     return [(a, torch.zeros_like(a) if g is None else g) for a, g in zip(seen, gradients, strict=True)]
@@ -51,7 +51,7 @@ def activations_and_gradients(case: Case, x: Any = None) -> list[tuple[Tensor, T
 
 def value(case: Case, rule: Any = lambda i, a: a) -> Tensor:
     """The logit of the predicted class [batch], with every activation passed through ``rule``."""
-    return case.twin(case.model, case.x, rule).gather(1, predicted(case)[:, None])[:, 0]
+    return case.twin(case.model, case.start, rule).gather(1, predicted(case)[:, None])[:, 0]
 
 
 def scaled(x: Any, alpha: float) -> Any:
@@ -67,7 +67,7 @@ def scaled(x: Any, alpha: float) -> Any:
 
 def input_gradients(case: Case, rule: Any = lambda i, a: a, x: Any = None) -> list[Tensor]:
     """The gradient of the predicted class's logit with every activation passed through ``rule``."""
-    x = with_grad(case.x if x is None else x)
+    x = with_grad(case.start if x is None else x)
     out = case.twin(case.model, x, rule)
     response = out.gather(1, predicted(case)[:, None]).sum()
     leaves = [t for t in tensors(x) if t.is_floating_point()]
@@ -84,7 +84,7 @@ POINTS = [1e-6, *(k / 8 for k in range(1, 9))]
 
 def conductance(case: Case) -> list[Tensor]:
     """Σ_k ½ (g_k + g_k+1) (y_k+1 - y_k) along the line from a zero input."""
-    nodes = [activations_and_gradients(case, scaled(case.x, alpha)) for alpha in POINTS]
+    nodes = [activations_and_gradients(case, scaled(case.start, alpha)) for alpha in POINTS]
     total = [torch.zeros_like(a) for a, _ in nodes[0]]
     for before, after in pairwise(nodes):
         for site, ((y0, g0), (y1, g1)) in enumerate(zip(before, after, strict=True)):
@@ -94,7 +94,7 @@ def conductance(case: Case) -> list[Tensor]:
 
 def influence(case: Case) -> list[Tensor]:
     """Σ_k ½ (g_k + g_k+1) (α_k+1 - α_k) along the line from a zero input."""
-    nodes = [activations_and_gradients(case, scaled(case.x, alpha)) for alpha in POINTS]
+    nodes = [activations_and_gradients(case, scaled(case.start, alpha)) for alpha in POINTS]
     total = [torch.zeros_like(a) for a, _ in nodes[0]]
     for k in range(len(POINTS) - 1):
         for site in range(len(total)):
@@ -206,7 +206,7 @@ def _scores_when_pruned(case: Case, kept: list[bool]) -> tuple[list[float], list
 
 def distance(case: Case, out: Tensor, loss: str) -> Tensor:
     """How far class scores are from those of the case, by the name of the loss: [batch]."""
-    own = case.twin(case.model, case.x, lambda i, a: a).detach()
+    own = case.twin(case.model, case.start, lambda i, a: a).detach()
     p, q = own.softmax(dim=1), out.softmax(dim=1)
     label = own.argmax(dim=1)
     return {
@@ -227,7 +227,7 @@ def dgr(
     losses = []
     for _ in range(steps + 1):
         optimiser.zero_grad()
-        out = case.twin(case.model, case.x, lambda number, a: a * gates[number])
+        out = case.twin(case.model, case.start, lambda number, a: a * gates[number])
         total = distance(case, out, loss) + gamma * sum(g.abs().flatten(1).sum(dim=1) for g in gates)
         losses.append(total.detach())
         for i, (kept, lowest, _) in enumerate(best):
@@ -263,10 +263,10 @@ CONTRIBUTION_OPTIONS: dict[str, dict[str, Any]] = {
 def integrated(case: Case) -> list[Tensor]:
     """(x - 0) ∫ dΦ/dx along the line from a zero input, by 32 Gauss-Legendre points."""
     nodes, weights = np.polynomial.legendre.leggauss(32)
-    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    floats = [t for t in tensors(case.start) if t.is_floating_point()]
     total = [torch.zeros_like(t) for t in floats]
     for node, weight in zip(nodes, weights, strict=True):
-        gradients = input_gradients(case, x=scaled(case.x, float(node + 1) / 2))
+        gradients = input_gradients(case, x=scaled(case.start, float(node + 1) / 2))
         total = [t + float(weight) / 2 * x * g for t, x, g in zip(total, floats, gradients, strict=True)]
     return total
 
@@ -334,11 +334,11 @@ def gradcam(case: Case) -> list[Tensor]:
     cam = torch.zeros(len(a), *a.shape[2:], dtype=torch.float64)
     for k in range(a.shape[1]):
         cam += g[:, k].mean(dim=(1, 2), keepdim=True) * a[:, k]
-    return on_every_channel(case, bilinear(relu(cam), *case.x.shape[2:]))
+    return on_every_channel(case, bilinear(relu(cam), *case.start.shape[2:]))
 
 
 def on_every_channel(case: Case, values: Tensor) -> list[Tensor]:
-    return [torch.stack([values] * case.x.shape[1], dim=1)]
+    return [torch.stack([values] * case.start.shape[1], dim=1)]
 
 
 def prunegrad_mid(case: Case, keep: Any) -> list[Tensor]:
@@ -351,15 +351,15 @@ def prunegrad_mid(case: Case, keep: Any) -> list[Tensor]:
 
     response = value(case, rule).sum()
     gradient = torch.autograd.grad(response, seen[MIDDLE.get(case.name, 0)])[0]
-    return on_every_channel(case, bilinear(sum(g.abs() for g in gradient.unbind(dim=1)), *case.x.shape[2:]))
+    return on_every_channel(case, bilinear(sum(g.abs() for g in gradient.unbind(dim=1)), *case.start.shape[2:]))
 
 
 def prune_pgd(case: Case, keep: Any, steps: int, step: float, radius: float) -> list[Tensor]:
     """δ ← δ + step g / ‖g‖, back into the ball, one sample after the other."""
-    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    floats = [t for t in tensors(case.start) if t.is_floating_point()]
     delta = [torch.zeros_like(t) for t in floats]
     for _ in range(steps):
-        gradients = input_gradients(case, lambda i, a: a * keep[i], x=plus(case.x, delta))
+        gradients = input_gradients(case, lambda i, a: a * keep[i], x=plus(case.start, delta))
         for i in range(len(delta[0])):
             length = sum(float(g[i].square().sum()) for g in gradients) ** 0.5
             for d, g in zip(delta, gradients, strict=True):
@@ -384,7 +384,7 @@ def plus(x: Any, delta: list[Tensor]) -> Any:
 
 def noise(case: Case, count: int, purpose: str) -> list[list[Tensor]]:
     """``count`` standard normal values for every value of the input, a sample after the other: [count][inputs]."""
-    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    floats = [t for t in tensors(case.start) if t.is_floating_point()]
     found = [[torch.zeros_like(t) for t in floats] for _ in range(count)]
     for i, generator in enumerate(sample_generators(floats, 0, purpose)):
         for draw in found:
@@ -396,28 +396,28 @@ def noise(case: Case, count: int, purpose: str) -> list[list[Tensor]]:
 
 
 def smoothgrad(case: Case, count: int, share: float) -> list[Tensor]:
-    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    floats = [t for t in tensors(case.start) if t.is_floating_point()]
     total = [torch.zeros_like(t) for t in floats]
     for draw in noise(case, count, "smoothgrad"):
         for d, t in zip(draw, floats, strict=True):
             for i in range(len(t)):
                 d[i] *= share * (t[i].max() - t[i].min())
-        gradients = input_gradients(case, x=plus(case.x, draw))
+        gradients = input_gradients(case, x=plus(case.start, draw))
         total = [t + g / count for t, g in zip(total, gradients, strict=True)]
     return total
 
 
 def edges(case: Case) -> list[Tensor]:
     """Sobel's operator, a pixel after the other."""
-    n, channels, height, width = case.x.shape
+    n, channels, height, width = case.start.shape
     out = torch.zeros(n, height, width, dtype=torch.float64)
     kernel = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
     for i, c, u, v in np.ndindex(n, channels, height, width):
         across = down = 0.0
         for p, q in np.ndindex(3, 3):
             row, column = min(max(u + p - 1, 0), height - 1), min(max(v + q - 1, 0), width - 1)
-            across += kernel[p][q] / 8 * float(case.x[i, c, row, column])
-            down += kernel[q][p] / 8 * float(case.x[i, c, row, column])
+            across += kernel[p][q] / 8 * float(case.start[i, c, row, column])
+            down += kernel[q][p] / 8 * float(case.start[i, c, row, column])
         out[i, u, v] += across**2 + down**2
     return on_every_channel(case, out.sqrt())
 
@@ -426,7 +426,7 @@ def pathway_average(case: Case, sparsities: tuple[float, ...]) -> list[Tensor]:
     """The mean of |g_s| / Σ|g_s|, with the pathways of largest |a dΦ/da|."""
     pairs = activations_and_gradients(case)
     scores = torch.cat([(a * g).abs().flatten(1) for a, g in pairs], dim=1)
-    total = [torch.zeros_like(t) for t in tensors(case.x) if t.is_floating_point()]
+    total = [torch.zeros_like(t) for t in tensors(case.start) if t.is_floating_point()]
     for sparsity in sparsities:
         count = round((1 - sparsity) * scores.shape[1])
         chosen = torch.zeros_like(scores, dtype=torch.bool)
@@ -442,7 +442,7 @@ def pathway_average(case: Case, sparsities: tuple[float, ...]) -> list[Tensor]:
 
 
 def times_input(case: Case, maps: list[Tensor]) -> list[Tensor]:
-    floats = [t for t in tensors(case.x) if t.is_floating_point()]
+    floats = [t for t in tensors(case.start) if t.is_floating_point()]
     return [t * m for t, m in zip(floats, maps, strict=True)]
 
 

@@ -21,7 +21,10 @@ Twin = Callable[[Any, Any, Rule], Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """A network in float64 and eval mode, an input of three samples, its twin, and its site names."""
+    """A network in float64 and eval mode, an input of three samples, its twin, and its site names.
+
+    ``embedded`` gives what the network looks up for the tokens of an input; its twin takes that as well as tokens.
+    """
 
     name: str
     model: nn.Module
@@ -29,6 +32,17 @@ class Case:
     twin: Twin
     sites: tuple[str, ...]
     logits: Callable[[Any], Tensor] = lambda output: output
+    embedded: Callable[[Any, Any], Any] = lambda model, x: x
+
+    @property
+    def start(self) -> Any:
+        """The input with floating-point tensors for all that may move."""
+        return self.embedded(self.model, self.x)
+
+    @property
+    def tokens(self) -> int:
+        """Dimensions of the tokens, 0 where the input holds none."""
+        return 0 if self.start is self.x else 2
 
     def __repr__(self) -> str:
         return self.name
@@ -335,6 +349,68 @@ def gated_twin(m: Any, x: Tensor, rule: Rule) -> Tensor:
     return m.out(rule(1, relu(m.one(x))))
 
 
+class Reader(nn.Module):
+    """Kim's network: filters of two widths over embeddings, the largest of each over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = nn.Embedding(11, 4, padding_idx=0)
+        self.narrow, self.wide, self.out = nn.Conv1d(4, 3, 2), nn.Conv1d(4, 2, 3, padding=1), nn.Linear(5, 4)
+        self.act = nn.ReLU()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.look(tokens).transpose(1, 2)
+        found = [self.act(layer(x)).amax(dim=2) for layer in (self.narrow, self.wide)]
+        return self.out(torch.cat(found, dim=1))
+
+
+def reader_embedded(m: Any, x: Tensor) -> Tensor:
+    return x if x.is_floating_point() else m.look.weight[x].detach()
+
+
+def reader_twin(m: Any, x: Tensor, rule: Rule) -> Tensor:
+    x = reader_embedded(m, x).transpose(1, 2)
+    found = [rule(i, relu(layer(x))).amax(dim=2) for i, layer in enumerate((m.narrow, m.wide))]
+    return m.out(torch.cat(found, dim=1))
+
+
+class TwoTables(nn.Module):
+    """Tokens by keyword in two tables, once copied and once sequence first; positions, types and a mask beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.second = nn.Parameter(torch.randn(9, 4)), nn.Embedding(10, 3)
+        self.places, self.kinds = nn.Embedding(6, 4), nn.Embedding(2, 4)
+        self.up, self.down, self.out = nn.Linear(7, 5), nn.Linear(5, 4), nn.Linear(4, 4)
+
+    def forward(self, attention_mask: Tensor, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
+        places = torch.arange(input_ids.shape[1])
+        first = self.places(places) + self.table[input_ids.clone()] + self.kinds(token_type_ids)
+        second = self.second((input_ids.t() + 1).int()).transpose(0, 1)
+        hidden = first + self.down(F.gelu(self.up(torch.cat([first, second], dim=2))))
+        kept = attention_mask.unsqueeze(2)
+        return self.out((hidden * kept).sum(1) / kept.sum(1))
+
+
+def tables_embedded(m: Any, x: dict[str, Tensor]) -> dict[str, Tensor]:
+    if "first" in x:
+        return x
+    tokens = x["input_ids"]
+    return {**x, "first": m.table[tokens].detach(), "second": m.second.weight[tokens + 1].detach()}
+
+
+def tables_twin(m: Any, x: dict[str, Tensor], rule: Rule) -> Tensor:
+    x = tables_embedded(m, x)
+    first = x["first"] + m.places.weight[: x["first"].shape[1]] + m.kinds.weight[x["token_type_ids"]]
+    hidden = first + m.down(rule(0, KINDS["GELU"][1](m.up(torch.cat([first, x["second"]], dim=2)))))
+    kept = x["attention_mask"].unsqueeze(2)
+    return m.out((hidden * kept).sum(1) / kept.sum(1))
+
+
+def _tokens(*shape: int, below: int, seed: int = 5) -> Tensor:
+    return torch.randint(below, shape, generator=torch.Generator().manual_seed(seed))
+
+
 def _x(*shape: int, seed: int = 5) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -355,6 +431,9 @@ def _architectures() -> dict[str, Callable[[], Case]]:
     two = (_x(3, 3), _x(3, 4))
     keywords = {"left": two[0], "right": two[1], "mask": torch.ones(3, 3, dtype=torch.long)}
     gelu = KINDS["GELU"][1]
+    ids = {"attention_mask": torch.ones(3, 5).long(), "input_ids": _tokens(3, 5, below=9),
+           "token_type_ids": _tokens(3, 5, below=2)}  # fmt: skip
+    ids["attention_mask"][1, 3:] = 0
     return {
         "reused": lambda: case("reused", Reused(), _x(3, 3, 5, 5), reused_twin, *(f"relu#{i}" for i in range(4))),
         "overwritten": lambda: case("overwritten", Overwritten(), _x(3, 5), overwritten_twin, "#0", "#1", "#2"),
@@ -373,6 +452,12 @@ def _architectures() -> dict[str, Callable[[], Case]]:
         "branching": lambda: case("branching", Branching(), _x(3, 5), branching_twin, "#0", "#1", "#2"),
         "windows": lambda: case("windows", Windows(), _x(3, 10, 4), windows_twin, "#0"),
         "gated": lambda: case("gated", Gated(), _x(3, 5), gated_twin, "#0", "#2"),
+        "tokens": lambda: case(
+            "tokens", Reader(), _tokens(3, 7, below=11), reader_twin, "act#0", "act#1", embedded=reader_embedded
+        ),
+        "two tables": lambda: case(
+            "two tables", TwoTables(), ids, tables_twin, "#0", embedded=tables_embedded
+        ),
     }  # fmt: skip
 
 

@@ -429,7 +429,7 @@ class TestNames:
     def test_available_starts_with_the_default(self) -> None:
         infos = zoo.available()
         assert infos[0].name == zoo.DEFAULT_MODEL
-        assert {i.family for i in infos} == {"default", "torchvision", "timm", "file"}
+        assert {i.family for i in infos} == {"default", "torchvision", "timm", "hf", "file"}
         assert all(i.offline or i.note for i in infos)
 
     def test_imagenet_classes(self) -> None:

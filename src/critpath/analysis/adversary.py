@@ -39,7 +39,7 @@ class _Attack:
         with gradients_on():
             run = self.net.run(x)
             loss = F.cross_entropy(wide(class_scores(run)), self.classes, reduction="none")
-            found = run.input_gradients(loss)
+            found = run.input_gradients(loss)[: len(run.inputs)]
         return [g * self.sign if g is not None and _moves(g, self.x) else None for g in found]
 
     def bounded(self, moved: Tensor, original: Tensor) -> Tensor:

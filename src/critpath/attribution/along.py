@@ -21,14 +21,14 @@ UNITS = 16
 
 
 def totals_of(response: Response, units: int) -> list[Tensor | None]:
-    """[units, *input.shape] for each input, at least float32."""
-    leaves = response.run.inputs
+    """Zeros [units, *its shape] for everything that moves, at least float32."""
+    leaves = response.run.moving
     return [None if t is None else torch.zeros_like(wide(t.detach())).expand(units, *t.shape).clone() for t in leaves]
 
 
 def in_their_dtype(totals: Sequence[Tensor | None], response: Response) -> list[Tensor | None]:
     """In the inputs' own precision."""
-    pairs = zip(totals, response.run.inputs, strict=True)
+    pairs = zip(totals, response.run.moving, strict=True)
     return [None if total is None or leaf is None else total.to(leaf.dtype) for total, leaf in pairs]
 
 
@@ -45,9 +45,9 @@ def points_of(
     response: Response, baseline: InputBaseline, points: int, memory: str | int | None, units: int
 ) -> Iterator[tuple[Run, InputLine, Tensor, Tensor]]:
     """Runs at the points of every line: the run, its line, and the weight and sample of each of its rows."""
-    starts, (alphas, weights) = starts_of(baseline, response.net, response.x), gauss(points)
+    starts, (alphas, weights) = starts_of(baseline, response), gauss(points)
     batch = response.run.batch
-    own = sum(leaf[0].numel() * 4 for leaf in response.run.inputs if leaf is not None)
+    own = sum(leaf[0].numel() * 4 for leaf in response.run.moving if leaf is not None)
     extra = min(units, UNITS) * response.net.footprint(response.x) // 2  # ways back side by side
     at_once = rows_at_once(response.net, response.x, memory, fixed=units * batch * own, extra=extra)
     requests = [(s, a, w / len(starts)) for a, w in zip(alphas, weights, strict=True) for s in range(batch)]

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from critpath.attribution.along import UNITS, add_to, in_their_dtype, integrated, points_of, totals_of
 from critpath.attribution.family import ATTRIBUTIONS, InputMaps
+from critpath.attribution.tokens import check_moves, over_input
 from critpath.baselines import InputBaseline
-from critpath.errors import InputError, OptionError
+from critpath.errors import OptionError
 from critpath.groups import By, Groups, Unit, groups_of
 from critpath.network import ModelInput, Network, gradients_on, map_tensors
 from critpath.response import Response, respond
@@ -24,7 +25,10 @@ NAMES = ("channels", "sites")
 
 @dataclass(frozen=True, eq=False)
 class UnitMaps:
-    """One map over the input for each unit: ``maps`` has the input's structure, tensors [units, batch, ...]."""
+    """One map over the input for each unit: ``maps`` has the input's structure, tensors [units, batch, ...].
+
+    At tokens they are [units, batch, length], summed over the features of their embeddings.
+    """
 
     names: tuple[str, ...]
     maps: ModelInput
@@ -57,15 +61,14 @@ def conductance_maps(
     conductance. Forward passes, and the way back to the site, are shared by all units; each adds a way back
     from the site to the input for every one of the ``points`` (Gauss-Legendre). Several baselines are averaged.
 
-    Raises OptionError, InputError (also where no input is floating point), TargetError, NumericalError.
+    Raises OptionError, InputError (also where nothing in the input can move), TargetError, NumericalError.
     """
     response = respond(net, x, target)
     _check(response, points)
     if through is None or through == "neurons":
         raise OptionError(f"one map for each of {response.space.neurons:,} neurons: name those that are wanted")
     groups = groups_of(_as_by(through), response.space)
-    maps = iter(_maps(response, groups, baseline, points, memory))
-    return UnitMaps(groups.names, map_tensors(x, lambda tensor: next(maps)))
+    return UnitMaps(groups.names, over_input(_maps(response, groups, baseline, points, memory), response))
 
 
 @ATTRIBUTIONS.register("conductance", forwards=POINTS + 1, backwards=POINTS)
@@ -98,21 +101,20 @@ def _as_by(through: By | Unit) -> By:
 def _check(response: Response, points: int) -> None:
     if not isinstance(points, int) or points < 1:
         raise OptionError(f"points is {points!r}; a line needs 1 point or more")
-    if all(leaf is None for leaf in response.run.inputs):
-        raise InputError("the input holds integers only (tokens?): a map over it needs the model's embeddings as input")
+    check_moves(response)
 
 
 def _maps(
     response: Response, groups: Groups, baseline: InputBaseline, points: int, memory: str | int | None
-) -> list[Tensor | None]:
-    """[units, *input.shape] for each input, None for integer ones."""
+) -> InputMaps:
+    """[units, *its shape] for everything that moves."""
     totals, (positions, members) = totals_of(response, len(groups)), _members(groups, response)
     for run, line, weights, samples in points_of(response, baseline, points, memory, len(groups)):
         gradients = run.site_gradients(response.of_rows(run, samples), positions)
         for first in range(0, len(groups), UNITS):
             chosen = [m[first : first + UNITS].unsqueeze(1).to(g) * g for m, g in zip(members, gradients, strict=True)]
             add_to(totals, first, run.from_sites(positions, chosen), line, weights, samples)
-    return in_their_dtype(totals, response)
+    return tuple(in_their_dtype(totals, response))
 
 
 def _members(groups: Groups, response: Response) -> tuple[list[int], list[Tensor]]:

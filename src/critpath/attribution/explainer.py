@@ -13,7 +13,9 @@ from critpath.network import Network
 from critpath.options import check_type
 
 
-def explainer(net: Network, method: str, **options: Any) -> Callable[[Tensor, Tensor], Tensor]:
+def explainer(
+    net: Network, method: str, *, embedding: str | None = None, **options: Any
+) -> Callable[[Tensor, Tensor], Tensor]:
     """``explain(x, target) -> maps`` shaped like x, for inputs [n, ...] and classes [n], by ``attribute``.
 
     Raises OptionError at once for a method or an option that is not right.
@@ -23,7 +25,7 @@ def explainer(net: Network, method: str, **options: Any) -> Callable[[Tensor, Te
 
     def explain(x: Tensor, target: Tensor) -> Tensor:
         check_type("x", x, Tensor, "an explainer takes one tensor [n, ...]; attribute takes other inputs")
-        maps: Tensor = attribute(net, x, method, target=target, **options)
+        maps: Tensor = attribute(net, x, method, target=target, embedding=embedding, **options)
         return maps
 
     return explain

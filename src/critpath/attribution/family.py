@@ -9,7 +9,8 @@ from torch import Tensor
 from critpath.registry import Registry
 
 InputMaps = tuple[Tensor | None, ...]
-"""One map per input tensor, shaped like it; None for integer inputs."""
+"""A map for each of ``Run.moving``, shaped like it: for each input tensor (None for integers), then for each lookup of
+tokens."""
 
 ATTRIBUTIONS: Registry[Callable[..., InputMaps]] = Registry("attribution method")
 """Functions of a ``Response`` and keyword options; those that take ``pathway`` go along one."""

@@ -19,9 +19,10 @@ def image_of(response: Response, method: str) -> Tensor:
     floats = [leaf for leaf in response.run.inputs if leaf is not None]
     if len(floats) != 1 or floats[0].dim() != 4 or len(floats[0]) != response.run.batch:
         shapes = ", ".join(str(list(leaf.shape)) for leaf in floats)
+        found = f"its floating-point tensors are {shapes}" if floats else "it holds tokens"
         raise InputError(
             f"{method} makes a map over an image, [batch, channels, height, width], and the input is no single image: "
-            f"its floating-point tensors are {shapes}"
+            f"{found}"
         )
     return wide(floats[0].detach())
 
@@ -31,7 +32,7 @@ def over_image(response: Response, values: Tensor) -> InputMaps:
     leaf = next(leaf for leaf in response.run.inputs if leaf is not None)
     found = F.interpolate(values.unsqueeze(1), size=leaf.shape[-2:], mode="bilinear", align_corners=False)
     map_ = found.to(leaf).expand_as(leaf).contiguous()
-    return tuple(None if leaf is None else map_ for leaf in response.run.inputs)
+    return (*(None if leaf is None else map_ for leaf in response.run.inputs), *(None for _ in response.run.lookups))
 
 
 def is_spatial(site: Site) -> bool:

@@ -14,5 +14,5 @@ def input_gradient(response: Response) -> InputMaps:
 
     InputMCT of the critical-pathways paper. It depends on where the input's zero is, so on the preprocessing.
     """
-    pairs = zip(response.run.inputs, response.run.input_gradients(response.value), strict=True)
+    pairs = zip(response.run.moving, response.run.input_gradients(response.value), strict=True)
     return as_inputs([None if x is None or g is None else wide(x.detach()) * wide(g) for x, g in pairs], response)

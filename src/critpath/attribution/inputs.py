@@ -13,22 +13,23 @@ from critpath.response import Response
 
 
 def moving(response: Response) -> tuple[Tensor | None, ...]:
-    """The floating-point inputs, at least float32; None for those that are not one value a sample."""
+    """The floating-point inputs, and what was looked up for tokens, at least float32; None for those that are not one
+    value a sample."""
     return tuple(
         wide(leaf.detach()) if leaf is not None and leaf.dim() and len(leaf) == response.run.batch else None
-        for leaf in response.run.inputs
+        for leaf in response.run.moving
     )
 
 
 def zeros(response: Response) -> list[Tensor | None]:
-    """A map of zeros for each input, at least float32."""
-    return [None if leaf is None else torch.zeros_like(wide(leaf.detach())) for leaf in response.run.inputs]
+    """A map of zeros for everything that moves, at least float32."""
+    return [None if leaf is None else torch.zeros_like(wide(leaf.detach())) for leaf in response.run.moving]
 
 
 def as_inputs(maps: Sequence[Tensor | None], response: Response) -> InputMaps:
-    """Maps in the inputs' own precision; zero where there is none for a floating-point input."""
+    """Maps in the inputs' own precision; zero where there is none for what moves."""
     found = [zero if one is None else one for one, zero in zip(maps, zeros(response), strict=True)]
-    pairs = zip(found, response.run.inputs, strict=True)
+    pairs = zip(found, response.run.moving, strict=True)
     return tuple(None if one is None or leaf is None else one.to(leaf) for one, leaf in pairs)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from critpath.attribution.family import ATTRIBUTIONS, InputMaps
 from critpath.attribution.given import pathway_or_found
 from critpath.attribution.inputs import as_inputs, moving, norm, reciprocal, scaled
-from critpath.network import Rule, map_tensors
+from critpath.network import Rule
 from critpath.neurons import wide
 from critpath.pathway import Pathway
 from critpath.response import Response, keeping
@@ -47,13 +47,8 @@ def prune_pgd(
 
 def _gradient(response: Response, delta: Sequence[Tensor | None], rule: Rule | None) -> list[Tensor | None]:
     """∇f_p(x + δ) for the inputs that move."""
-    waiting = iter(delta)
-
-    def move(x: Tensor) -> Tensor:
-        d = next(waiting)
-        return x if d is None else (wide(x.detach()) + d).to(x.dtype)
-
-    run = response.net.run(map_tensors(response.x, move), rule)
+    values = [None if x is None or d is None else x + d for x, d in zip(moving(response), delta, strict=True)]
+    run = response.run_at(values, response.samples, rule)
     found = run.input_gradients(response.of_rows(run, response.samples))
     return [None if d is None or g is None else wide(g) for d, g in zip(delta, found, strict=True)]
 

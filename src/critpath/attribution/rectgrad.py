@@ -29,7 +29,7 @@ def rectgrad(
     found = response.run.input_gradients(response.value, rule=rule)
     if not times_input:
         return found
-    pairs = zip(response.run.inputs, found, strict=True)
+    pairs = zip(response.run.moving, found, strict=True)
     return as_inputs([None if x is None or r is None else wide(x.detach()) * wide(r) for x, r in pairs], response)
 
 

@@ -11,7 +11,6 @@ from critpath.attribution.family import ATTRIBUTIONS, InputMaps
 from critpath.attribution.inputs import as_inputs, like_rows, moving, normal, zeros
 from critpath.draws import sample_generators
 from critpath.memory import rows_at_once
-from critpath.network import ModelInput, map_tensors, samples_of
 from critpath.neurons import rows, wide
 from critpath.response import Response
 
@@ -30,7 +29,7 @@ def smoothgrad(
     generators = sample_generators([x for x in inputs if x is not None], seed, "smoothgrad")
     for which in _rows(response, samples, memory):
         noises = [_times(noise, x, which, e) for x, e in _drawn(inputs, generators, which)]
-        run = response.net.run(_moved(response.x, which, noises))
+        run = response.run_at(_noisy(inputs, which, noises), which)
         found = run.input_gradients(response.of_rows(run, which))
         for total, gradient in zip(totals, found, strict=True):
             _add(total, gradient, which, samples)
@@ -58,14 +57,9 @@ def _times(noise: float, x: Tensor | None, which: Tensor, drawn: Tensor | None) 
     return like_rows(noise * span[which.to(span.device)], drawn) * drawn
 
 
-def _moved(x: ModelInput, which: Tensor, noises: Sequence[Tensor | None]) -> ModelInput:
-    waiting = iter(noises)
-
-    def move(tensor: Tensor) -> Tensor:
-        noise = next(waiting)
-        return tensor if noise is None else (wide(tensor) + noise).to(tensor.dtype)
-
-    return map_tensors(samples_of(x, which), move)
+def _noisy(inputs: Sequence[Tensor | None], which: Tensor, noises: Sequence[Tensor | None]) -> list[Tensor | None]:
+    pairs = zip(inputs, noises, strict=True)
+    return [None if x is None or noise is None else x[which.to(x.device)] + noise for x, noise in pairs]
 
 
 def _add(total: Tensor | None, gradient: Tensor | None, which: Tensor, samples: int) -> None:

@@ -1,4 +1,4 @@
-"""``critpath explain``: a page for each image."""
+"""``critpath explain``: a page for each image, or each text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from critpath.cli.shared import DEFAULT_MODEL, class_number, errors_in_one_line, model_options, warnings_in_one_line
+from critpath.cli.shared import DEFAULT_MODEL, errors_in_one_line, model_options, warnings_in_one_line
+from critpath.cli.subjects import Photograph, Subject, Text, check_asked
 from critpath.errors import ImageError, OptionError
 from critpath.files import writable, write_whole
 
 if TYPE_CHECKING:
     from critpath.explanation import Explanation, Progress
-    from critpath.network import Network
     from critpath.report import IndexEntry
     from critpath.zoo import LoadedModel
 
@@ -27,11 +27,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Which model; see `critpath models`.")
+@click.option("--text", "texts", multiple=True, help="A text to explain, with a text model; may be given again.")
+@click.option("--like", help="Explain how alike a text is to this one, for a sentence encoder.")
 @click.option("--target", help="Class to explain, by number or name.  [default: the predicted class]")
 @click.option("--method", default="taylor", show_default=True, help="Contribution that ranks the neurons.")
 @click.option("--points", type=int, help="Points to integrate along (intgrad, conductance, influence).")
 @click.option("--tolerance", type=float, help="Relative error wanted of the scores, for instance 0.05.")
-@click.option("--baseline", help="Start of conductance and influence: zero, black, mean or blurred.  [default: zero]")
+@click.option(
+    "--baseline",
+    help="Start of conductance and influence: zero, black, mean or blurred; of a text's maps: zero, mask or padding.  "
+    "[default: zero]",
+)
 @click.option("--memory", help="Memory limit for scores, such as 4GiB.  [default: half of what is free]")
 @click.option("--sparsity", default=0.9, show_default=True, help="Share of neurons left out, in [0, 1).")
 @click.option("--scope", default="network", show_default=True, help="Rank over the network, per site or per channel.")
@@ -47,62 +53,68 @@ if TYPE_CHECKING:
 @click.option("--demo", is_flag=True, help="Explain the photograph that comes with critpath[demo].")
 @model_options
 @errors_in_one_line
-def explain(images: tuple[Path, ...], output: Path | None, as_json: bool, demo: bool, **options: Any) -> None:
-    """Explain images: which pathway made the response, and what it sees. Writes a self-contained page.
+def explain(
+    images: tuple[Path, ...], texts: tuple[str, ...], output: Path | None, as_json: bool, demo: bool, **options: Any
+) -> None:
+    """Explain images or texts: which pathway made the response, and what it sees. Writes a self-contained page.
 
-    IMAGES are files, or folders of them. One image gives one report, several give a folder with an index.
+    IMAGES are files, or folders of them. One image or text gives one report, several give a folder with an index.
     """
-    from critpath.explanation import check_options
     from critpath.zoo import demo_images, find_images, load
 
-    files = find_images(demo_images()[:1] if demo and not images else images)
-    check_options(options["method"], [options["sparsity"]], options["scope"], options=_score_options(options))
-    pages = _page_paths(files, output, as_json)
-    with redirect_stdout(sys.stderr):
+    check_asked(images, texts, demo, options)
+    files = [] if texts else find_images(demo_images()[:1] if demo and not images else images)
+    subjects = [*map(Text, texts), *map(Photograph, files)]
+    pages = _page_paths(subjects, output, as_json)
+    with redirect_stdout(sys.stderr), warnings_in_one_line():
         loaded = load(
             options["model"], arch=options["arch"], allow_pickle=options["allow_pickle"], device=options["device"]
         )
     done: list[_Done] = []
     try:
         with redirect_stdout(sys.stderr), warnings_in_one_line():  # what a model prints is not part of the answer
-            done.extend(_explained(files, pages, loaded, options, quiet=as_json))
+            done.extend(_explained(subjects, pages, loaded, options, quiet=as_json))
     finally:
-        made = _write_index(done) if len(files) > 1 else pages[0]
+        made = _write_index(done) if len(subjects) > 1 else pages[0]
     if as_json:
-        click.echo(json.dumps([{"image": str(one.file), **json.loads(one.numbers)} for one in done], indent=2))
+        click.echo(json.dumps([{**one.subject.named, **json.loads(one.numbers)} for one in done], indent=2))
     elif made is not None:
         click.echo(f"Report: {made}")
-    if len(done) < len(files):
-        raise ImageError(f"{len(files) - len(done)} of {len(files)} images could not be read; they are named above")
+    if len(done) < len(subjects):
+        raise ImageError(
+            f"{len(subjects) - len(done)} of {len(subjects)} images could not be read; they are named above"
+        )
 
 
 @dataclass(frozen=True)
 class _Done:
-    """What is kept of an image that was explained: its page, its numbers as JSON, its line in the index."""
+    """What is kept of a subject that was explained: its page, its numbers as JSON, its line in the index."""
 
-    file: Path
+    subject: Subject
     page: Path | None
     numbers: str
     entry: IndexEntry | None
 
 
-def _page_paths(files: Sequence[Path], output: Path | None, as_json: bool) -> list[Path | None]:
-    """Where each image's page goes, checked before any work.
+def _page_paths(subjects: Sequence[Subject], output: Path | None, as_json: bool) -> list[Path | None]:
+    """Where each subject's page goes, checked before any work.
 
-    One image goes to a file where -o ends in .html; else pages go into a folder, each under a name of its own.
+    One goes to a file where -o ends in .html; else pages go into a folder, each under a name of its own.
     """
     if output is None and as_json:
-        return [None] * len(files)
+        return [None] * len(subjects)
     names_a_file = output is None or output.suffix.lower() in {".html", ".htm"}
-    if len(files) == 1 and names_a_file:
+    if len(subjects) == 1 and names_a_file:
         page = output or Path("critpath-report.html")
         writable(page)
         return [page]
     if output is not None and names_a_file:
-        raise OptionError(f"{len(files)} images give one page each: name a folder with -o, not the file {output}")
+        raise OptionError(
+            f"{len(subjects)} {subjects[0].kind}s give one page each: name a folder with -o, not the file {output}"
+        )
     folder = output or Path("critpath-reports")
     _check_folder(folder)
-    return [folder / f"{number:04d}-{file.stem[:100]}.html" for number, file in enumerate(files, start=1)]
+    return [folder / f"{number:04d}-{one.stem}.html" for number, one in enumerate(subjects, start=1)]
 
 
 def _check_folder(folder: Path) -> None:
@@ -116,97 +128,55 @@ def _check_folder(folder: Path) -> None:
 
 
 def _explained(
-    files: Sequence[Path], pages: Sequence[Path | None], loaded: LoadedModel, options: dict[str, Any], quiet: bool
+    subjects: Sequence[Subject],
+    pages: Sequence[Path | None],
+    loaded: LoadedModel,
+    options: dict[str, Any],
+    quiet: bool,
 ) -> Iterator[_Done]:
-    """Explain and save one image after the other. Of several, one that cannot be read is left out."""
+    """Explain and save one subject after the other. Of several images, one that cannot be read is left out."""
     from critpath.network import Network
 
     net = Network(loaded.model)
-    with _progress(len(files), quiet) as tell:
-        for file, page in zip(files, pages, strict=True):
+    with _progress(len(subjects), quiet) as tell:
+        for subject, page in zip(subjects, pages, strict=True):
             try:
-                yield _saved(_explain_one(net, loaded, file, options, tell), file, page)
+                yield _saved(subject.explained(net, loaded, options, tell(subject.title)), subject, page)
             except ImageError as error:
-                if len(files) == 1:
+                if len(subjects) == 1:
                     raise
                 click.echo(f"Left out: {error}", err=True)
 
 
-def _saved(explanation: Explanation, file: Path, page: Path | None) -> _Done:
+def _saved(explanation: Explanation, subject: Subject, page: Path | None) -> _Done:
     from critpath.report import index_entry
 
     if page is None:
-        return _Done(file, None, explanation.to_json(), None)
+        return _Done(subject, None, explanation.to_json(), None)
     page.parent.mkdir(parents=True, exist_ok=True)
     explanation.save(page)
-    return _Done(file, page, explanation.to_json(), index_entry(explanation.content, page.name))
-
-
-def _explain_one(
-    net: Network, loaded: LoadedModel, file: Path, options: dict[str, Any], tell: Callable[[Path], Progress]
-) -> Explanation:
-    import numpy as np
-
-    from critpath.explanation import explain
-    from critpath.zoo import read_image
-
-    if loaded.preprocess is None:
-        raise OptionError(
-            f"{loaded.name} comes without its preprocessing: let the function return (model, Preprocess(resize=256, "
-            "crop=224)), with critpath.zoo.Preprocess"
-        )
-    image = read_image(file)
-    return explain(
-        net,
-        loaded.preprocess(image).unsqueeze(0).to(options["device"]),
-        class_number(options["target"], loaded.classes),
-        method=options["method"],
-        sparsity=options["sparsity"],
-        scope=options["scope"],
-        seed=options["seed"],
-        **_score_options(options, loaded),
-        classes=loaded.classes,
-        picture=np.asarray(loaded.preprocess.view(image)),
-        title=file.name,
-        model=loaded.name,
-        notes=(("Image", str(file)), ("Weights", loaded.source), ("Licence of the weights", loaded.licence)),
-        progress=tell(file),
-    )
-
-
-def _score_options(options: dict[str, Any], loaded: LoadedModel | None = None) -> dict[str, Any]:
-    """What was said about the method that ranks; a black baseline becomes values once the model is known."""
-    names = ("points", "tolerance", "baseline", "memory")
-    given = {name: options[name] for name in names if options[name] is not None}
-    if (
-        given.get("baseline") == "black"
-        and options["method"] in ("conductance", "influence")
-        and loaded is not None
-        and loaded.preprocess is not None
-    ):
-        given["baseline"] = loaded.preprocess.black.to(options["device"])
-    return given
+    return _Done(subject, page, explanation.to_json(), index_entry(explanation.content, page.name))
 
 
 @contextmanager
-def _progress(images: int, quiet: bool) -> Iterator[Callable[[Path], Progress]]:
+def _progress(subjects: int, quiet: bool) -> Iterator[Callable[[str], Progress]]:
     """A progress bar on standard error; nothing where that is no terminal or nothing is wanted."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    steps = 12
+    steps = 13
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=images * steps)
-        started: list[Path] = []
+        task = bar.add_task("", total=subjects * steps)
+        started: list[str] = []
 
-        def begin(file: Path) -> Callable[[str], None]:
+        def begin(title: str) -> Callable[[str], None]:
             bar.update(task, completed=len(started) * steps)
-            started.append(file)
-            return lambda words: bar.update(task, advance=1, description=f"{file.name}: {words}")
+            started.append(title)
+            return lambda words: bar.update(task, advance=1, description=f"{title}: {words}")
 
         yield begin
-        bar.update(task, completed=images * steps)
+        bar.update(task, completed=subjects * steps)
 
 
 def _write_index(done: Sequence[_Done]) -> Path | None:

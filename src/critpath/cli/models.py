@@ -21,7 +21,7 @@ def models(as_json: bool, everything: bool) -> None:
     if as_json:
         click.echo(json.dumps([vars(info) for info in found], indent=2))
         return
-    shown = [info for info in found if everything or info.offline or "NAME" in info.name]
+    shown = [info for info in found if everything or info.offline or "NAME" in info.name or "FOLDER" in info.name]
     width = max(len(info.name) for info in shown)
     for info in shown:
         click.echo(f"{info.name:<{width}}  {info.description}{f'  ({info.note})' if info.note else ''}")

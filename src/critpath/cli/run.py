@@ -212,7 +212,21 @@ def _planned(plan: Path | None, resume: Path | None) -> Sequence[Task]:
 
 
 def _show_tasks(tasks: Sequence[Task]) -> None:
-    """Tasks by kind and metric, and what they cost: forward passes of one image, as far as that can be foretold."""
+    """Tasks by kind and metric, and what they cost: forward passes of one image, as far as that can be foretold.
+
+    Parts of programs by name: what they cost is not known.
+    """
+    parts: dict[str, list[str]] = {}
+    for task in tasks:
+        if task.kind == "program":
+            parts.setdefault(task.facts["program"], []).append(task.facts["part"])
+    for name, own in parts.items():
+        click.echo(f"program {name}  {len(own):,} tasks: {', '.join(own)}")
+    if evaluated := [task for task in tasks if task.kind != "program"]:
+        _show_costs(evaluated)
+
+
+def _show_costs(tasks: Sequence[Task]) -> None:
     rows = [(" ".join((task.kind, task.facts.get("metric", ""))).strip(), task) for task in tasks]
     number: Counter[str] = Counter(name for name, _ in rows)
     passes: dict[str, float] = {name: sum(t.cost for other, t in rows if other == name) for name in number}

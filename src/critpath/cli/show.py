@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -79,6 +79,9 @@ def show_content(content: RunContent) -> None:
     for agreement in content.agreements:
         console.print("\n", text(agreement.title, "bold"), sep="")
         console.print(agreement_grid(agreement))
+    for name, parts in content.programs.items():
+        console.print("\n", text(f"Program {name}", "bold"), sep="")
+        console.print(program_grid(parts))
     for number, line in enumerate(failure_lines(content)):
         console.print(*(["\n"] if not number else []), text(line), sep="")
 
@@ -106,6 +109,21 @@ def metric_grid(table: MetricTable) -> Table:
         against = [said.difference(row.to_reference)] if table.reference else []
         numbers = (f"{row.n}", said.number(row.main.mean), said.interval(row.main), *against)
         grid.add_row(text(row.method), *numbers, said.verdict(table, row.to_reference))
+    return grid
+
+
+def program_grid(parts: Mapping[str, Mapping[str, Any]]) -> Table:
+    """A row a part of a program, with the numbers and short texts that it gave."""
+    from rich.table import Table
+
+    from critpath.report import run_words as said
+
+    grid = Table("part", box=None, pad_edge=False)
+    columns = said.columns(parts)
+    for column in columns:
+        grid.add_column(text(column), justify="right")
+    for name, result in parts.items():
+        grid.add_row(text(name), *(text(said.cell(result.get(column))) for column in columns))
     return grid
 
 

@@ -39,6 +39,6 @@ def along_inputs(
     response: Response, names: Sequence[str], baseline: InputBaseline, options: Options
 ) -> dict[str, Scores]:
     """Several integrands in one sweep; the points are put where the first needs them."""
-    starts = starts_of(baseline, response.net, response.x)
+    starts = starts_of(baseline, response)
     parts = [along(InputLine(response, start), names, options) for start in starts]
     return {name: combined(response.space, [part[name] for part in parts], options) for name in names}

@@ -18,8 +18,9 @@ from critpath.contributions import check_options as check_score_options
 from critpath.errors import InputError, OptionError
 from critpath.explanation import facts
 from critpath.explanation.levels import Level, floor, level_at, site_rows
-from critpath.explanation.units import top_channels, top_neurons
-from critpath.explanation.views import as_map, as_picture, averaged_map, leading, scalar
+from critpath.explanation.texts import completeness, input_maps, text_of, without_input_baseline
+from critpath.explanation.units import top_units
+from critpath.explanation.views import as_map, as_picture, averaged_map, scalar, shown_map
 from critpath.network import ModelInput, Network, batch_size
 from critpath.neurons import NeuronValues
 from critpath.pathway import Pathway
@@ -28,7 +29,7 @@ from critpath.report import Content, Reach, embed, render, save
 from critpath.report.content import Picture
 from critpath.report.data import script_json
 from critpath.response import Response, respond
-from critpath.selection import check_scope, check_sparsity
+from critpath.selection import check_scope, check_sparsity, select
 from critpath.targets import TargetLike
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -45,8 +46,9 @@ class Explanation:
     ``scores`` are the signed contributions; ``pathway`` is the one at the main sparsity, ``pathway_gradient`` its
     gradient and ``gradient`` the plain one, both shaped like the (first floating-point) input, like ``map``: for an
     image PruneGrad times the input, averaged over sparsities and smoothed, which did best of the maps that were
-    compared, for other inputs the pathway gradient. ``content`` is what the page shows. In a notebook the page shows
-    itself.
+    compared, for other inputs the pathway gradient. For a text all three are [1, length], signed: integrated on the
+    way from the baseline of its embeddings and summed over features. ``content`` is what the page shows. In a notebook
+    the page shows itself.
     """
 
     scores: NeuronValues
@@ -61,7 +63,7 @@ class Explanation:
         return save(self.content, path)
 
     def to_json(self) -> str:
-        """The page's numbers, without maps and pictures, as JSON text."""
+        """The page's numbers as JSON text, without maps and pictures; those of a text, a number a token, are in it."""
         return script_json(self.content)
 
     def _repr_html_(self) -> str:
@@ -84,10 +86,12 @@ def explain(
     draws: int = 5,
     seed: int = 0,
     classes: Sequence[str] | None = None,
+    words: Sequence[str] | None = None,
     picture: Picture | None = None,
     title: str = "Critical pathway",
     model: str = "",
     notes: Sequence[tuple[str, str]] = (),
+    cautions: Sequence[str] = (),
     progress: Progress | None = None,
     **options: Any,
 ) -> Explanation:
@@ -102,16 +106,19 @@ def explain(
     method, sparsity, scope
         How the pathway is found; see ``find_pathway``.
     options
-        Those of the method: ``points``, ``tolerance``, ``baseline``, ``memory`` and so on; see ``score``.
+        Those of the method: ``points``, ``tolerance``, ``baseline``, ``memory`` and so on; see ``score``. For tokens
+        ``baseline`` is where all maps start, whatever the method.
     sparsities
         Between which the page's slider moves; ``sparsity`` is added.
     top
         Neurons, and channels, to show.
     draws
         Random sets of the pathway's size to compare with, from ``seed`` on.
-    classes, picture, title, model, notes
+    words
+        For an input of tokens: a readable piece of the text for each (``##ing`` goes on with the one before).
+    classes, picture, title, model, notes, cautions
         For the page: names of the classes, the input as RGB [H, W, 3] in 0..255, a heading, the model's name,
-        and rows for the provenance table.
+        rows for the provenance table, and sentences that come first as warnings.
     progress
         Called with a few words before each step.
 
@@ -119,22 +126,27 @@ def explain(
     """
     start = time.perf_counter()
     sparsities = sorted({*sparsities, sparsity})
+    text = text_of(x, words, options.get("baseline"))
+    options = options if text is None else without_input_baseline(method, options)
     check_options(method, sparsities, scope, seed, options)
     _check(x, top, draws, picture)
     tell = progress or (lambda words: None)
     tell("scores")
     response = respond(net, x, target)
-    plain = leading(response.run.input_gradients(response.value))
     scores = neuron_scores(response, method, **options)
-    levels = _levels(response, scores, sparsities, scope, draws, seed, tell)
+    tell("maps")
+    pathways = [select(scores, sparsity, scope) for sparsity in sparsities]
+    plain, *maps = input_maps(response, [None, *(pathway.keep for pathway in pathways)], text)
+    levels = _levels(response, pathways, maps, sparsities, draws, seed, tell)
     main = next(i for i, level in enumerate(levels) if level.shown.requested == sparsity)
     rows = site_rows(response, scores, levels[main].pathway)
     tell("top neurons and channels")
-    neurons, channels = top_neurons(response, scores, top), top_channels(response, scores, top)
+    neurons, channels = top_units(response, scores, top, text)
     tell("reach")
     reaching = find_reach(response, scores, scope)
     tell("map")
     overview = averaged_map(response, scores, scope)
+    notes = notes if text is None else (*notes, completeness(response, text, plain))
     tell("coverage")
     diagnosis = net.doctor(x)
     content = Content(
@@ -144,8 +156,8 @@ def explain(
         target=facts.target_name(response.target, classes),
         response=scalar(response),
         predictions=facts.predictions(response, classes),
-        picture=np.asarray(picture) if picture is not None else as_picture(leading(response.run.inputs)),
-        plain=as_map(plain),
+        picture=np.asarray(picture) if picture is not None else _picture(response),
+        plain=shown_map(response, plain),
         levels=tuple(level.shown for level in levels),
         main_level=main,
         sites=rows,
@@ -154,29 +166,36 @@ def explain(
         reach=Reach(reaching.last, reaching.first_lost, reaching.tried_up_to),
         coverage=facts.coverage(diagnosis),
         provenance=facts.provenance(response, method, scope, seed, time.perf_counter() - start, notes),
-        caveats=facts.caveats(method, diagnosis),
-        warnings=tuple(facts.warnings(levels[main].shown, bool(plain.any()), rows, diagnosis, scores)),
+        caveats=facts.caveats(method, diagnosis, text is not None),
+        warnings=(*cautions, *facts.warnings(levels[main].shown, bool(plain.any()), rows, diagnosis, scores)),
         floor=floor(response),
         accuracy=facts.accuracy(scores),
         overview=None if overview is None else as_map(overview),
+        tokens=() if text is None else text.tokens,
+        baseline="" if text is None else text.start,
     )
     own = levels[main].gradient
     return Explanation(scores, levels[main].pathway, own if overview is None else overview, plain, content, own)
 
 
+def _picture(response: Response) -> Picture | None:
+    first = next((leaf for leaf in response.run.inputs if leaf is not None), None)
+    return None if first is None else as_picture(first)
+
+
 def _levels(
     response: Response,
-    scores: NeuronValues,
+    pathways: Sequence[Pathway],
+    maps: Sequence[Tensor],
     sparsities: Sequence[float],
-    scope: str,
     draws: int,
     seed: int,
     tell: Progress,
 ) -> list[Level]:
     found = []
-    for sparsity in sparsities:
+    for pathway, gradient, sparsity in zip(pathways, maps, sparsities, strict=True):
         tell(f"sparsity {sparsity:g}")
-        found.append(level_at(response, scores, sparsity, scope, draws, seed))
+        found.append(level_at(response, pathway, gradient, sparsity, draws, seed))
     return found
 
 

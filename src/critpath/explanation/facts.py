@@ -123,9 +123,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g}%"
 
 
-def caveats(method: str, diagnosis: Diagnosis) -> tuple[str, ...]:
+def caveats(method: str, diagnosis: Diagnosis, text: bool = False) -> tuple[str, ...]:
     """What the page does not show, plainly."""
-    return tuple(_caveats(method, diagnosis))
+    return tuple(_caveats(method, diagnosis, text))
 
 
 _FIRST_ORDER = (
@@ -149,12 +149,17 @@ _MEANINGS = {
 }
 
 
-def _caveats(method: str, diagnosis: Diagnosis) -> Iterator[str]:
+def _caveats(method: str, diagnosis: Diagnosis, text: bool) -> Iterator[str]:
     yield f"The ranking uses {method} scores. {_MEANINGS.get(method, '')}".strip()
     yield (
         "A map shows where the response would change with the input if only the pathway could react. It does not show "
-        "that these pixels caused the prediction; that takes an intervention on the input."
+        f"that these {'words' if text else 'pixels'} caused the prediction; that takes an intervention on the input."
     )
+    if text:
+        yield (
+            "Values by tokens share out how the response changes from the baseline to this text; another baseline "
+            "gives others. Positions are held fixed: what a token's place in the text does is not shown."
+        )
     yield (
         "Running the pathway alone sets all other neurons to zero, which takes the network to activations it never had "
         "in training. Little kept does not mean that the pathway is unimportant."

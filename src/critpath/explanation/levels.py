@@ -10,12 +10,12 @@ from torch import Tensor
 
 from critpath.analysis.faithfulness import nothing
 from critpath.errors import MismatchError, NumericalError, TargetError
-from critpath.explanation.views import as_map, leading, scalar
+from critpath.explanation.views import scalar, shown_map
 from critpath.neurons import NeuronValues, Site
 from critpath.pathway import Pathway
 from critpath.report import Kept, SiteRow, SparsityLevel
 from critpath.response import Response
-from critpath.selection import random_within, select
+from critpath.selection import random_within
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +27,12 @@ class Level:
     shown: SparsityLevel
 
 
-def level_at(response: Response, scores: NeuronValues, sparsity: float, scope: str, draws: int, seed: int) -> Level:
-    """Select the pathway, take its gradient, and run it alone beside random sets of its size."""
-    pathway = select(scores, sparsity, scope)
-    gradient = leading(response.run.input_gradients(response.value, keep=pathway.keep))
+def level_at(response: Response, pathway: Pathway, gradient: Tensor, sparsity: float, draws: int, seed: int) -> Level:
+    """One pathway, its gradient, and what is left when it runs alone, beside random sets of its size."""
     shown = SparsityLevel(
         requested=sparsity,
         realised=float(pathway.sparsity[0]),
-        map=as_map(gradient),
+        map=shown_map(response, gradient),
         reaches_input=bool(gradient.any()),
         kept=_kept(response, pathway, draws, seed),
     )

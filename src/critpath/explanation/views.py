@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 
 from critpath.attribution.pathway_average import SPARSITIES, averaged
-from critpath.errors import InputError, MismatchError, NumericalError
+from critpath.attribution.tokens import check_moves
+from critpath.errors import MismatchError, NumericalError
+from critpath.network import ModelInput, tensors_of, tokens_of
 from critpath.neurons import NeuronValues
 from critpath.report.content import Map, Picture
 from critpath.response import Response
@@ -18,14 +20,23 @@ SMOOTHED = 1 / 28
 """Standard deviation of the smoothing of an image's map, as a share of its shorter side: 8 of 224 pixels."""
 
 
-def leading(tensors: tuple[Tensor | None, ...]) -> Tensor:
-    """The first floating-point one of an input's parts: that is the one a page shows."""
-    found = next((tensor for tensor in tensors if tensor is not None), None)
-    if found is None:
-        raise InputError(
-            "the input holds integers only (tokens?), which have no gradient to show: give the model its embeddings"
-        )
-    return found
+def leading(response: Response, gradients: Sequence[Tensor | None]) -> Tensor:
+    """Of what belongs to everything that moves, that of the first floating-point input: this a page shows."""
+    check_moves(response)
+    return next(gradient for gradient in gradients if gradient is not None)
+
+
+def holds_text(x: ModelInput) -> bool:
+    """Whether an input is tokens, with masks and the like beside them."""
+    floats = any(tensor.is_floating_point() for tensor in tensors_of(x))
+    return tokens_of(x) is not None and (not floats or (isinstance(x, Mapping) and "input_ids" in x))
+
+
+def shown_map(response: Response, gradient: Tensor) -> Map:
+    """A map of one sample for the page: signed by tokens for a text, magnitudes for other inputs."""
+    if holds_text(response.x):
+        return np.asarray(gradient[0].detach().float().cpu().flatten().numpy(), dtype=np.float32)
+    return as_map(gradient)
 
 
 def as_map(gradient: Tensor) -> Map:
@@ -47,7 +58,7 @@ def averaged_map(response: Response, scores: NeuronValues, scope: str) -> Tensor
     blur = min(images[0].shape[-2:]) * SMOOTHED
     try:
         paths = (select(scores, sparsity, scope) for sparsity in SPARSITIES)
-        return leading(averaged(response, paths, "zeroed", times_input=True, blur=blur))
+        return leading(response, averaged(response, paths, "zeroed", times_input=True, blur=blur))
     except (NumericalError, MismatchError):
         return None
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from critpath.baselines import Start
 from critpath.errors import ForwardError, MismatchError
-from critpath.network import ModelInput, Run, dual, map_tensors, tensors_of
+from critpath.network import Run, dual
 from critpath.neurons import NeuronSpace, wide
 from critpath.response import Above, Response
 
@@ -139,8 +139,7 @@ class InputLine(Line):
 
     def run(self, alphas: Tensor, samples: Tensor, graph: bool = True) -> Run:
         """The network on these points. Raises MismatchError where it takes another way than on the input."""
-        net, x = self.response.net, self._inputs(alphas, samples)
-        run = net.run(x, graph=graph, embed=lambda number, found: self._between(number, found, alphas, samples))
+        run = self.response.run_at(self._values(alphas, samples), samples, graph=graph)
         if difference := self.space.difference(run.space):
             raise MismatchError(
                 "the network takes another way between the baseline and the input, so its sites cannot be followed "
@@ -152,31 +151,28 @@ class InputLine(Line):
     def _value(self, run: Run, samples: Tensor) -> Tensor:
         return self.response.of_rows(run, samples)
 
-    def _inputs(self, alphas: Tensor, samples: Tensor) -> ModelInput:
-        ends = iter(self._ends(samples))
-        return map_tensors(self.response.x, lambda t: _between(*next(ends), alphas))
+    def _values(self, alphas: Tensor, samples: Tensor) -> list[Tensor | None]:
+        return [None if ends is None else _between(*ends, alphas) for ends in self._ends(samples)]
 
-    def _ends(self, samples: Tensor) -> Iterator[tuple[Tensor | None, Tensor]]:
-        """For each of the input's tensors where it starts (None for what does not move) and where it ends."""
-        batch = self.response.run.batch
-        for start, end in zip(tensors_of(self.start.x), tensors_of(self.response.x), strict=True):
-            rows = samples.to(end.device) if end.dim() and len(end) == batch else slice(None)
-            moves = end.is_floating_point() and isinstance(rows, Tensor)
-            yield start[rows] if moves else None, end[rows] if end.dim() else end
-
-    def _between(self, number: int, found: Tensor, alphas: Tensor, samples: Tensor) -> Tensor:
-        return _between(self.start.embedding(number, found, samples), found, alphas)
+    def _ends(self, samples: Tensor) -> Iterator[tuple[Tensor, Tensor] | None]:
+        """Where each of ``run.moving`` starts and ends; None for what does not move."""
+        for start, end in zip(self.start, self.response.run.moving, strict=True):
+            rows = samples if start is None else samples.to(start.device)
+            yield None if start is None or end is None else (start[rows], end.detach()[rows])
 
     def directions(self, samples: Tensor) -> list[Tensor | None]:
-        """x - x' for each of the input's tensors, None for those that do not move."""
-        return [None if start is None else end - start for start, end in self._ends(samples)]
+        """x - x' for each of ``run.moving``, None for those that do not move."""
+        return [None if ends is None else ends[1] - ends[0] for ends in self._ends(samples)]
 
     def _forward_mode(self, alphas: Tensor, samples: Tensor) -> Tensors:
-        def embed(number: int, found: Tensor) -> Tensor:
-            start = self.start.embedding(number, found, samples)
-            return dual(_between(start, found, alphas), found - start)
+        directions, first = self.directions(samples), len(self.response.run.inputs)
+        x, embed = self.response.moved(self._values(alphas, samples), samples)
 
-        return self.response.net.slopes(self._inputs(alphas, samples), self.directions(samples), self.space, embed)
+        def moving(number: int, found: Tensor) -> Tensor:
+            direction = directions[first + number]
+            return found if direction is None else dual(embed(number, found), direction)
+
+        return self.response.net.slopes(x, directions[:first], self.space, moving)
 
     def _central_differences(self, alphas: Tensor, samples: Tensor) -> Tensors:
         step = torch.finfo(self.response.value.dtype).eps ** (1 / 3)  # least error of rounding and curvature together
@@ -225,10 +221,8 @@ class SiteLine(Line):
         return (True,)
 
 
-def _between(start: Tensor | None, end: Tensor, alphas: Tensor) -> Tensor:
-    """start + α (end - start), row by row; the end itself where there is no start."""
-    if start is None:
-        return end
+def _between(start: Tensor, end: Tensor, alphas: Tensor) -> Tensor:
+    """start + α (end - start), row by row."""
     return torch.lerp(wide(start), wide(end), _like(alphas, wide(end))).to(end.dtype)
 
 

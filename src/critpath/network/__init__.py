@@ -7,12 +7,23 @@ them, ``state`` puts the model back, ``model.Network`` runs it, ``run.Run`` is w
 
 from critpath.network.boundaries import Boundaries, Boundary
 from critpath.network.doctor import Diagnosis
-from critpath.network.inputs import ModelInput, batch_size, check_finite, map_tensors, sample_of, samples_of, tensors_of
+from critpath.network.inputs import (
+    ModelInput,
+    batch_size,
+    check_finite,
+    map_tensors,
+    sample_of,
+    samples_of,
+    tensors_of,
+    tokens_of,
+)
 from critpath.network.model import Network, Rule
+from critpath.network.observer import Embed
 from critpath.network.run import BackwardRule, Run
 from critpath.network.slopes import dual
 from critpath.network.state import gradients_on
 from critpath.network.suffix import Suffix
+from critpath.network.tokens import Lookup
 from critpath.network.usage import Use, parameter_usage
 
 __all__ = [
@@ -20,6 +31,8 @@ __all__ = [
     "Boundaries",
     "Boundary",
     "Diagnosis",
+    "Embed",
+    "Lookup",
     "ModelInput",
     "Network",
     "Rule",
@@ -35,4 +48,5 @@ __all__ = [
     "sample_of",
     "samples_of",
     "tensors_of",
+    "tokens_of",
 ]

@@ -28,6 +28,7 @@ CLIPPED_RELU = Kind("clipped_relu", piecewise_linear=True, rectifying=True)
 HARDTANH = Kind("hardtanh", piecewise_linear=True)
 THRESHOLD = Kind("threshold", piecewise_linear=True)
 MODULE = Kind("module")
+ATTENTION = Kind("attention")
 
 _PIECEWISE_LINEAR = ("leaky_relu", "prelu", "rrelu", "hardshrink", "softshrink")
 _SMOOTH = (

@@ -227,7 +227,9 @@ class Boundaries:
         with forward_mode(modules):
             duals = map_tensors(x, with_tangent)
             tokens = tokens_of(duals)
-            observer = Observer(rewrite, frozenset(), self.net.also, False, tokens, None, names, notice)
+            observer = Observer(
+                rewrite, frozenset(), self.net.also, False, tokens, None, names, notice, self.net.attention
+            )
             self.net.call(observer, modules, duals)
         return observer.noticed
 

@@ -72,6 +72,7 @@ class Diagnosis:
     ``identical``: the output with observation equals the plain one bit for bit; otherwise ``deviation`` is
     the largest absolute difference. ``not_covered`` pairs what was found with the reason. ``reruns`` says whether
     methods that rerun the network from a site on (intgrad, ablation, shapley) run only what lies above it.
+    ``lookups`` are the modules that look up the input's tokens.
     """
 
     model: str
@@ -83,6 +84,7 @@ class Diagnosis:
     deviation: float
     predictions: tuple[Prediction, ...]
     reruns: str = ""
+    lookups: tuple[str, ...] = ()
 
     @property
     def neurons(self) -> int:
@@ -115,6 +117,7 @@ def diagnose(net: Network, x: ModelInput) -> Diagnosis:
         deviation=deviation,
         predictions=tuple(_predictions(forward, backward, saved, space, batch)),
         reruns=suffix_execution(net, x),
+        lookups=tuple(lookup.module or "the model" for lookup in observer.lookups),
     )
 
 
@@ -248,6 +251,8 @@ def _lines(found: Diagnosis) -> Iterator[str]:
         yield "  the guarantees of local linearity hold for piecewise-linear sites only"
     agreement = "bit-identical" if found.identical else f"within {found.deviation:.1e}"
     yield f"output with and without observation: {agreement}"
+    if found.lookups:
+        yield f"tokens of the input are looked up in {', '.join(found.lookups)}"
     width = max(len(report.site.name) for report in found.sites)
     yield "\nsites"
     yield from (f"  {_site_line(report, width)}" for report in found.sites)

@@ -185,7 +185,7 @@ class _Marked(nn.Module):
             return found[call.name].clone() if call.name in self.sites else call.tensor
 
         floats = any(t.is_floating_point() for t in tensors)
-        observer = Observer(mark, frozenset(), self.net.also, floats)
+        observer = Observer(mark, frozenset(), self.net.also, floats, attention=self.net.attention)
         arguments = map_tensors(self.x, lambda _: next(waiting))
         output = self.net.call(observer, dict(self.model.named_modules()), arguments)
         if missing := [name for name in self.sites if name not in found]:

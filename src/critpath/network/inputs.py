@@ -36,8 +36,10 @@ def tensors_of(x: ModelInput) -> list[Tensor]:
 
 
 def tokens_of(x: ModelInput) -> Tensor | None:
-    """The first integer input, by which embeddings are looked up; None where there is none."""
-    return next((t for t in tensors_of(x) if not t.is_floating_point() and t.dtype != torch.bool), None)
+    """The integers by which embeddings are looked up: ``input_ids``, or the first ones; None where there are none."""
+    named = x.get("input_ids") if isinstance(x, Mapping) else None
+    candidates = [named] if isinstance(named, Tensor) else tensors_of(x)
+    return next((t for t in candidates if not t.is_floating_point() and t.dtype != torch.bool), None)
 
 
 def map_tensors(x: ModelInput, function: Callable[[Tensor], Any]) -> Any:

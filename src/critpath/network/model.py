@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from critpath.errors import CritpathError, ForwardError, NoSitesError, OptionError
+from critpath.network.activations import ATTENTION
 from critpath.network.boundaries import Boundaries, boundaries
 from critpath.network.doctor import Diagnosis, diagnose
 from critpath.network.footprint import footprint
@@ -33,6 +35,7 @@ from critpath.network.run import Run
 from critpath.network.slopes import slopes
 from critpath.network.state import parameters_of, untouched
 from critpath.network.suffix import Reruns, Suffix, suffix
+from critpath.network.tokens import Lookup
 from critpath.network.wrappers import check_mode, eager, unwrapped
 from critpath.neurons import NeuronSpace, Site
 
@@ -66,6 +69,9 @@ class Network:
         Patterns (``fnmatch``) of site names; calls that match none are no sites.
     also
         Names of modules whose output is a site, an attention block for one; what they call inside is not.
+    attention
+        Make what attention's heads give sites, too: every call of scaled dot product attention, with samples
+        [heads, length, features] and heads as channels. Raises NoSitesError, when run, where none is called.
     allow_training
         Run a model that is in training mode as it is, dropout and batch statistics included.
     export
@@ -83,12 +89,14 @@ class Network:
         *,
         only: Iterable[str] | None = None,
         also: Iterable[str] = (),
+        attention: bool = False,
         allow_training: bool = False,
         export: bool | None = None,
     ) -> None:
         self.model = unwrapped(model)
         self._only = None if only is None else tuple(only)
         self.also = frozenset(also)
+        self.attention = attention
         self._allow_training = allow_training
         self._layouts: dict[tuple[str, tuple[int, ...], int], Layout | None] = {}
         self._protect: frozenset[str] = frozenset()
@@ -126,9 +134,10 @@ class Network:
         """What is seen of this network on ``x``, what is not and why, and what each method will cost."""
         return diagnose(self, x)
 
-    def embeddings(self, x: ModelInput) -> tuple[Tensor, ...]:
-        """What the model's embeddings give for the tokens of the input, one tensor a lookup; none for other inputs."""
-        return tuple(self.observe(x, graph=False)[0].embedded)
+    def lookups(self, x: ModelInput) -> tuple[Lookup, ...]:
+        """What the model's embeddings find for the tokens of the input; nothing for other inputs."""
+        found = self.observe(x, graph=False)[0].lookups
+        return tuple(replace(lookup, values=lookup.values.detach()) for lookup in found)
 
     def slopes(
         self,
@@ -247,7 +256,10 @@ class Network:
         with untouched(modules), eager(), _graph(graph):
             arguments, leaves = _with_leaves(x)
             floats = any(leaf is not None for leaf in leaves)
-            observer = Observer(rewrite, self._protect, self.also, floats, tokens_of(arguments), embed, notice=notice)
+            tokens, attention = tokens_of(arguments), self.attention
+            observer = Observer(
+                rewrite, self._protect, self.also, floats, tokens, embed, notice=notice, attention=attention
+            )
             return observer, self.call(observer, modules, arguments), leaves
 
     def rewrite(self, rule: Rule, batch: int) -> Rewrite:
@@ -284,11 +296,18 @@ class Network:
         placed = [(call, layout) for call in observer.calls if (layout := self.layout_of(call, batch))]
         if not placed:
             raise NoSitesError(self._nothing_seen(observer, batch))
+        if self.attention and not any(call.kind is ATTENTION for call in observer.calls):
+            raise NoSitesError(
+                f"attention=True, but {type(self.model).__name__} calls scaled_dot_product_attention nowhere that can "
+                "be seen: load a transformers model with attn_implementation='sdpa', call nn.MultiheadAttention with "
+                "need_weights=False, or name attention modules with also="
+            )
         return Run(
             space=NeuronSpace(tuple(_site(call, lay, batch) for call, lay in placed), self.fingerprint()),
             batch=batch,
             output=output,
             inputs=leaves,
+            lookups=tuple(lookup.values for lookup in observer.lookups),
             seeds=tuple(observer.seeds),
             activations=tuple(call.tensor for call, _ in placed),
             layouts=tuple(layout for _, layout in placed),

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from critpath.errors import OptionError, UnsupportedModelError
 from critpath.network.activations import (
+    ATTENTION,
     BENDING,
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -27,7 +28,9 @@ from critpath.network.activations import (
     recognise,
     writes_in_place,
 )
+from critpath.network.attention import ATTENDS, MULTI_HEAD, seen_inside
 from critpath.network.state import Modules
+from critpath.network.tokens import Lookup, Places, padding_of
 
 GRADIENTS_OFF = "called where gradients are off (a custom autograd.Function, or no_grad in the model)"
 CHECKPOINTED = (
@@ -93,11 +96,11 @@ class Observer(TorchFunctionMode):
 
     Calls are seen as functions, so ``nn.ReLU``, ``F.relu``, ``x.relu_()`` and ``torch.clamp(x, min=0)``
     are alike; module hooks only tell which module is running. ``protect`` names calls whose output the
-    model overwrites later: they hand the model a copy. ``seeds`` are tensors made to require gradients
-    because nothing before them does (embeddings of tokens). ``tokens`` is the input that embeddings are looked up
-    by; ``embedded`` is what was found for them, and ``embed`` may change it. With ``forward_only``, names of
-    calls, these are recorded and no graph is expected. ``notice`` is told of activations and ``BENDING`` functions;
-    ``noticed`` is what it gave.
+    model overwrites later: they hand the model a copy. ``tokens`` is the input that embeddings are looked up by;
+    ``lookups`` are what was found for them, as leaves of the graph, and ``embed`` may change it. ``seeds`` are other
+    tensors made to require gradients because nothing before them does. With ``forward_only``, names of calls, these
+    are recorded and no graph is expected. With ``attention``, attention's heads are sites. ``notice`` is told of
+    activations and ``BENDING`` functions; ``noticed`` is what it gave.
     """
 
     def __init__(
@@ -110,16 +113,18 @@ class Observer(TorchFunctionMode):
         embed: Embed | None = None,
         forward_only: frozenset[str] = frozenset(),
         notice: Notice | None = None,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         self.calls: list[Call] = []
         self.left_out: dict[str, str] = {}
         self.hidden: Counter[str] = Counter()
         self.seeds: list[Tensor] = []
-        self.embedded: list[Tensor] = []
-        self._tokens, self._embed, self._forward_only = tokens, embed, forward_only
+        self.lookups: list[Lookup] = []
+        self._places, self._embed, self._forward_only = Places(tokens), embed, forward_only
         self.noticed: list[Any] = []
         self._notice, self._bends = notice, Counter[str]()
+        self._attention = attention
         self._rewrite, self._protect, self._as_sites = rewrite, protect, as_sites
         self._seed_sites = not has_float_input
         self._running: list[tuple[str, nn.Module]] = [("", nn.Module())]
@@ -194,13 +199,13 @@ class Observer(TorchFunctionMode):
             raise UnsupportedModelError(f"{self._running[-1][0] or 'the model'} {CHECKPOINTED}")
         kind = None if self._muted else recognise(name, args, kwargs)
         if kind is None:
-            result = self._noted(name, func(*args, **kwargs))
+            result = self._noted(name, self._attended(name, func, args, kwargs))
             if self._notice and name in BENDING and not self._muted:
                 self._notice_other(name, args, kwargs, result)
-            return self._seeded(result, args) if name == "embedding" else result
+            return self._entered(name, result, args, kwargs)
         given = args[0] if args else kwargs["input"]
         if not given.is_floating_point():
-            return func(*args, **kwargs)
+            return self._entered(name, func(*args, **kwargs), args, kwargs)
         if not torch.is_grad_enabled() and not self._forward_only:
             self.hidden[f"{kind.name} {GRADIENTS_OFF}"] += 1
             return func(*args, **kwargs)
@@ -209,6 +214,18 @@ class Observer(TorchFunctionMode):
         if not writes_in_place(name, kwargs):
             return self._pass_on(kind, func(*args, **kwargs), in_place=False)
         return self._in_place(kind, func, given, args, kwargs)
+
+    def _attended(self, name: str, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What a function gives, where attention is asked for with what each head gives as a site."""
+        if not self._attention or self._muted or not (torch.is_grad_enabled() or self._forward_only):
+            return func(*args, **kwargs)
+        if name == MULTI_HEAD:
+            func = seen_inside(func, self._heads)
+        found = func(*args, **kwargs)
+        return self._heads(found) if name == ATTENDS else found
+
+    def _heads(self, output: Tensor) -> Tensor:
+        return self._pass_on(ATTENTION, output, in_place=False)
 
     def _notice_other(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         given = args[0] if args else kwargs.get("input")
@@ -257,7 +274,7 @@ class Observer(TorchFunctionMode):
     def _call(self, name: str, kind: Kind, tensor: Tensor, in_place: bool) -> Call:
         module = self._running[-1][1]
         functional = kind in known_kinds() and not type(module).__module__.startswith("torch.nn.modules.activation")
-        last = self._channels_last.get(tensor.dim(), tensor.dim() <= 3)
+        last = self._channels_last.get(tensor.dim(), tensor.dim() <= 3) and kind is not ATTENTION
         return Call(name, kind, tensor, tensor._version, type(module).__name__, functional, in_place, last)
 
     def _name(self) -> str:
@@ -271,21 +288,29 @@ class Observer(TorchFunctionMode):
             self.hidden[HIDDEN_INSIDE[name]] += 1
         return result
 
-    def _seeded(self, result: Tensor, args: Sequence[Any]) -> Tensor:
-        """What an embedding found, as the start of a graph where there is none yet."""
+    def _entered(self, name: str, result: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What was looked up for tokens, or by other indices in an embedding, as the start of a graph."""
+        places = self._places.looked_up(name, args, kwargs)
+        if places is None and name != "embedding":
+            self._places.follow(name, args, result)
+            return result
+        if places is not None and not result.is_floating_point():
+            self._places.note(result, places)  # tokens of another vocabulary
+            return result
         if result.requires_grad or not (torch.is_grad_enabled() or self._forward_only):
             return result
-        if self._looks_up_tokens(args):
-            self.embedded.append(result.detach())
-            result = self._embed(len(self.embedded) - 1, result) if self._embed else result
-        return result if self._forward_only else self._seed(result)
+        if places is None:
+            return result if self._forward_only else self._seed(result)
+        return self._looked_up(result, places, padding_of(kwargs))
 
-    def _looks_up_tokens(self, args: Sequence[Any]) -> bool:
-        """Whether the indices are the input's tokens themselves, not positions or types."""
-        indices = args[0] if args else None
-        if self._tokens is None or not isinstance(indices, Tensor):
-            return False
-        return indices.untyped_storage().data_ptr() == self._tokens.untyped_storage().data_ptr()
+    def _looked_up(self, result: Tensor, places: Tensor, padding: int | None) -> Tensor:
+        found = self._places.gathered(result, places)
+        values = self._embed(len(self.lookups), found) if self._embed else found
+        if not self._forward_only:
+            values = values.detach().requires_grad_()
+        self.lookups.append(Lookup(self._running[-1][0], values, padding))
+        handed = self._places.handed(values, places)
+        return handed.clone() if handed is values else handed
 
     def _seed(self, tensor: Tensor) -> Tensor:
         """The same values, as the start of a graph; a copy is handed on so that it may be overwritten."""

@@ -26,18 +26,24 @@ BackwardRule = Callable[[Site, Tensor, Tensor], Tensor]
 class Run:
     """One forward pass: the model's output, its neurons' activations, and the graph that joins them.
 
-    ``inputs`` are the floating-point inputs, as leaves of the graph (None for integer ones); ``seeds``
-    are what stands in for them where tokens enter. Any number of backward passes may be made; the graph
-    lives as long as the run does.
+    ``inputs`` are the floating-point inputs, as leaves of the graph (None for integer ones), ``lookups`` what was
+    looked up for tokens, [batch, length, features]; ``seeds`` are other tensors that stand in for inputs. Any number
+    of backward passes may be made; the graph lives as long as the run does.
     """
 
     space: NeuronSpace
     batch: int
     output: Any
     inputs: tuple[Tensor | None, ...]
+    lookups: tuple[Tensor, ...]
     seeds: tuple[Tensor, ...]
     activations: tuple[Tensor, ...]
     layouts: tuple[Layout, ...]
+
+    @property
+    def moving(self) -> tuple[Tensor | None, ...]:
+        """What a method may move: one entry for each input, None for integer ones, then one for each lookup."""
+        return (*self.inputs, *self.lookups)
 
     def values(self) -> NeuronValues:
         """The activations, detached: [batch, *shape] per site."""
@@ -71,7 +77,7 @@ class Run:
     def input_gradients(
         self, response: Tensor, keep: NeuronValues | None = None, rule: BackwardRule | None = None
     ) -> tuple[Tensor | None, ...]:
-        """dresponse/dinput for every input, None for integer ones; each is shaped like its input.
+        """dresponse/dinput for everything that is ``moving``, and None where that has None.
 
         ``rule`` rewrites the gradient at every site that it reaches. ``keep`` stands for one such rule: booleans, by
         which the gradient stops at every neuron that is not kept, which so acts as a constant. Give one of the two.
@@ -102,25 +108,25 @@ class Run:
         return [self._samples(p, gradient) for p, gradient in zip(positions, whole, strict=True)]
 
     def from_sites(self, positions: Sequence[int], weights: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-        """Gradients of several weighted sums of activations with respect to the inputs: [units, *input.shape] each.
+        """Gradients of several weighted sums of activations with respect to what is ``moving``: [units, *its shape].
 
         ``weights`` holds [units, batch, *shape] for each site. The forward pass is shared by all units.
         """
         raw = [_each(w, self.layouts[p].from_samples) for p, w in zip(positions, weights, strict=True)]
-        leaves = [leaf for leaf in self.inputs if leaf is not None]
+        leaves = [leaf for leaf in self.moving if leaf is not None]
         gradients = iter(batched_gradients([self.activations[p] for p in positions], leaves, raw))
-        return tuple(None if leaf is None else next(gradients) for leaf in self.inputs)
+        return tuple(None if leaf is None else next(gradients) for leaf in self.moving)
 
     def cuts(self, response: Tensor) -> tuple[bool, ...]:
         """For each site, whether every route from the input to the response passes it.
 
         A residual branch is no cut, nor is one branch of several that are joined later.
         """
-        leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
+        leaves = [leaf for leaf in self.moving if leaf is not None] or self.seeds
         return are_cuts(response, leaves, self.activations)
 
     def _backward(self, response: Tensor, at_site: AtSite | None, keep_graph: bool = True) -> tuple[Tensor | None, ...]:
-        leaves = [leaf for leaf in (*self.inputs, *self.seeds) if leaf is not None]
+        leaves = [leaf for leaf in (*self.moving, *self.seeds) if leaf is not None]
         if not response.requires_grad:
             raise NumericalError(
                 "the response does not depend on any neuron through differentiable operations: it is constant, or "
@@ -129,7 +135,7 @@ class Run:
         with self._hooks(at_site):
             found = _gradients(response, leaves, keep_graph)
         gradients = iter(found)
-        return tuple(None if leaf is None else _or_zeros(next(gradients), leaf) for leaf in self.inputs)
+        return tuple(None if leaf is None else _or_zeros(next(gradients), leaf) for leaf in self.moving)
 
     @contextmanager
     def _hooks(self, at_site: AtSite | None) -> Iterator[None]:

@@ -37,7 +37,9 @@ def slopes(
     def observed() -> tuple[Observer, tuple[Tensor, ...]]:
         duals = _duals(x, directions)
         names = frozenset(space.names)
-        observer = Observer(rewrite, frozenset(), net.also, False, tokens_of(duals), embed, names)
+        observer = Observer(
+            rewrite, frozenset(), net.also, False, tokens_of(duals), embed, names, attention=net.attention
+        )
         net.call(observer, modules, duals)
         return observer, _of_sites(net, observer, space, batch_size(x))
 

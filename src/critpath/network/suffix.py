@@ -108,7 +108,8 @@ def _whole(suffix: Suffix, leaf: Tensor, samples: Tensor, graph: bool) -> Run:
     activations = (*run.activations[:position], leaf, *run.activations[position + 1 :])
     layouts = (*run.layouts[:position], layout, *run.layouts[position + 1 :])
     seeds = activations[position:]  # a later site may lie beside this one
-    return replace(run, inputs=(None,) * len(run.inputs), seeds=seeds, activations=activations, layouts=layouts)
+    inputs = (None,) * len(run.inputs)
+    return replace(run, inputs=inputs, lookups=(), seeds=seeds, activations=activations, layouts=layouts)
 
 
 # ------------------------------------------------------------------------------------------- the exported graph
@@ -202,6 +203,7 @@ class _Base:
             batch=len(rows.samples),
             output=self.graph.output(values),
             inputs=(None,) * len(first.inputs),
+            lookups=(),
             seeds=(leaf, *beside.values()),
             activations=tuple((values | apart)[node] for node in sites),
         )

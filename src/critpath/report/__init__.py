@@ -22,11 +22,15 @@ from critpath.report.content import (
     Reach,
     SiteRow,
     SparsityLevel,
+    Token,
     TopUnit,
 )
 from critpath.report.index import IndexEntry, index_entry, render_index
+from critpath.report.line_svg import Series, lines_svg
 from critpath.report.output import embed, save, write
 from critpath.report.page import render
+from critpath.report.picture_grid import picture_grid
+from critpath.report.row_svg import intervals_svg, matrix_svg
 from critpath.report.run_content import (
     CHECKS,
     AgreementTable,
@@ -41,6 +45,7 @@ from critpath.report.run_content import (
     RunContent,
 )
 from critpath.report.run_page import render_run, save_run
+from critpath.report.svg import panels_svg
 
 __all__ = [
     "CHECKS",
@@ -70,12 +75,19 @@ __all__ = [
     "Randomised",
     "Reach",
     "RunContent",
+    "Series",
     "SiteOverlap",
     "SiteRow",
     "SparsityLevel",
+    "Token",
     "TopUnit",
     "embed",
     "index_entry",
+    "intervals_svg",
+    "lines_svg",
+    "matrix_svg",
+    "panels_svg",
+    "picture_grid",
     "render",
     "render_comparison",
     "render_index",

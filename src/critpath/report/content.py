@@ -36,12 +36,23 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A piece of a text: whether it goes on with the piece before, without a space; whether the tokenizer added it
+    (a start, an end, padding); whether the vocabulary does not have it."""
+
+    text: str
+    joined: bool = False
+    special: bool = False
+    unknown: bool = False
+
+
+@dataclass(frozen=True)
 class SparsityLevel:
     """The pathway at one sparsity.
 
     ``map`` has the height and width of the input (non-negative: absolute values summed over colour
-    channels), or is one-dimensional for an input that is no image; it is all zero where the pathway
-    does not reach the input.
+    channels), or is one-dimensional for an input that is no image; for a text it has one signed number a
+    token. It is all zero where the pathway does not reach the input.
     """
 
     requested: float
@@ -76,8 +87,8 @@ class TopUnit:
     """A neuron or a channel with a large contribution, and where in the input it looks.
 
     ``where`` is the absolute gradient of the unit's contribution with respect to the input, summed
-    over colour channels (same shape as a level's map); ``share`` is its share of the sum of
-    |contribution| over the network.
+    over colour channels (same shape as a level's map), or for a text the unit's conductance by tokens;
+    ``share`` is its share of the sum of |contribution| over the network.
     """
 
     site: str
@@ -106,7 +117,8 @@ class Content:
 
     ``floor`` is the response when every neuron is zero: what biases alone give (NaN where it is not known).
     ``accuracy`` says how exact the contributions are, where they are estimates; empty otherwise. ``overview`` is the
-    averaged and smoothed map of an image, shaped like ``plain``.
+    averaged and smoothed map of an image, shaped like ``plain``. ``tokens`` are the pieces of a text; every map is
+    then one signed number for each of them. ``baseline`` says where the text's conductances start.
     """
 
     title: str
@@ -130,3 +142,5 @@ class Content:
     floor: float = math.nan
     accuracy: str = ""
     overview: Map | None = None
+    tokens: tuple[Token, ...] = ()
+    baseline: str = ""

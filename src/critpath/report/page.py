@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from critpath.errors import InputError
 from critpath.report import charts, figures, words
-from critpath.report.content import Content, Map, Picture, SparsityLevel, TopUnit
+from critpath.report.content import Content, Map, Picture, SparsityLevel, Token, TopUnit
 from critpath.report.data import script_json
 from critpath.report.templates import fill
+from critpath.report.text import TextView, coloured, excerpt, value_rows
 
 MAIN_SIDE, STRIP_SIDE, PICTURE_SIDE = 320, 104, 480
 """Pixels of the large maps, of the small ones and of the picture, at most."""
@@ -33,11 +34,12 @@ class Feature:
 
 @dataclass(frozen=True)
 class Shown:
-    """A map as the page shows it: large, small, or as its largest features."""
+    """A map as the page shows it: large, small, as its largest features, or as coloured text."""
 
     large: str = ""
     small: str = ""
     features: tuple[Feature, ...] = ()
+    text: TextView | None = None
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ class LevelView:
 
 @dataclass(frozen=True)
 class UnitView:
-    """A top neuron or channel and the figure of where it looks."""
+    """A top neuron or channel and the figure of where it looks; ``total`` is the sum of its map over a text."""
 
     unit: TopUnit
     shown: Shown
     spot: figures.Spot | None = None
+    total: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,12 @@ def render(content: Content) -> str:
         content=content,
         data=script_json(content),
         image=_image(content),
-        plain=_shown(content.plain, side),
+        plain=_shown(content.plain, side, content.tokens),
         overview=None if content.overview is None else _shown(content.overview, side),
-        levels=[_level(level, content.response, side) for level in content.levels],
-        neurons=[_unit(unit) for unit in content.top_neurons],
-        channels=[_unit(unit) for unit in content.top_channels],
+        levels=[_level(level, content, side) for level in content.levels],
+        neurons=[_unit(unit, content.tokens) for unit in content.top_neurons],
+        channels=[_unit(unit, content.tokens) for unit in content.top_channels],
+        values=value_rows(content.tokens, [content.plain, *(level.map for level in content.levels)]),
         chart=charts.kept_chart(content, 760, 320),
         narrow_chart=charts.kept_chart(content, 360, 280),
         profiles=charts.profiles(content.sites),
@@ -128,6 +132,8 @@ def _check_maps(content: Content) -> None:
     shape = content.plain.shape
     if len(shape) not in (1, 2) or not content.plain.size:
         raise InputError(f"Maps have one or two dimensions, not the plain gradient's {shape}.")
+    if content.tokens and shape != (len(content.tokens),):
+        raise InputError(f"The text has {len(content.tokens)} tokens, and the plain gradient's shape is {shape}.")
     for name, values in _named_maps(content):
         if values.shape != shape:
             raise InputError(f"{name} has shape {values.shape}; the plain gradient's is {shape}: use one.")
@@ -160,26 +166,32 @@ def _image(content: Content) -> ImageView:
     )
 
 
-def _level(level: SparsityLevel, response: float, side: int) -> LevelView:
+def _level(level: SparsityLevel, content: Content, side: int) -> LevelView:
+    response = content.response
     return LevelView(
         words.sparsity(level.requested),
         words.sparsity(level.realised),
         level.reaches_input,
-        _shown(level.map, side) if level.reaches_input else Shown(),
+        _shown(level.map, side, content.tokens) if level.reaches_input else Shown(),
         words.ratio(level.kept.pathway, response),
         words.finite(words.ratio(value, response) for value in level.kept.random),
         words.class_survives(level.kept),
     )
 
 
-def _unit(unit: TopUnit) -> UnitView:
-    seen = bool(np.any(np.nan_to_num(unit.where) > 0))
-    if not seen:
+def _unit(unit: TopUnit, tokens: Sequence[Token]) -> UnitView:
+    clean = np.nan_to_num(unit.where)
+    if tokens:
+        shown = Shown(text=excerpt(tokens, clean)) if clean.any() else Shown()
+        return UnitView(unit, shown, total=float(clean.sum(dtype=np.float64)))
+    if not np.any(clean > 0):
         return UnitView(unit, Shown())
     return UnitView(unit, _shown(unit.where, STRIP_SIDE, features=4), figures.spot(unit.where))
 
 
-def _shown(values: Map, side: int, features: int = FEATURES) -> Shown:
+def _shown(values: Map, side: int, tokens: Sequence[Token] = (), features: int = FEATURES) -> Shown:
+    if tokens:
+        return Shown(text=coloured(tokens, values))
     if values.ndim == 2:
         small = figures.map_uri(values, STRIP_SIDE)
         return Shown(small if side == STRIP_SIDE else figures.map_uri(values, side), small)

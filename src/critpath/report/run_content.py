@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from critpath.report.comparison import Estimate
 from critpath.verdict import Verdict, verdict_of
@@ -151,7 +152,10 @@ class Part:
 
 @dataclass(frozen=True)
 class RunContent:
-    """Everything on the page of a run; ``resume`` says how to go on where it is not finished, otherwise "" ."""
+    """Everything on the page of a run; ``resume`` says how to go on where it is not finished, otherwise "" .
+
+    ``programs`` are the JSON values that the parts of each program gave, ``program_seconds`` what they took.
+    """
 
     title: str
     parts: tuple[Part, ...]
@@ -164,6 +168,8 @@ class RunContent:
     provenance: tuple[tuple[str, str], ...]
     plan: str = ""
     warnings: tuple[str, ...] = ()
+    programs: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    program_seconds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def done(self) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from critpath.report import words
 from critpath.report.comparison import Estimate
@@ -135,6 +136,28 @@ def _few(table: MetricTable) -> str:
     return f" Ranked last, for too few {table.unit}s with a number: {listed(few)}." if few else ""
 
 
+def columns(parts: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names under which the parts of a program give a number, an estimate, a truth value or a short text."""
+    names = dict.fromkeys(name for result in parts.values() for name in result)
+    return tuple(name for name in names if any(cell(result.get(name)) for result in parts.values()))
+
+
+def cell(value: object) -> str:
+    """``0.31``, ``0.31 (0.28 to 0.34)`` of a mapping of mean, low and high, short text as it is; "" of other values."""
+    match value:
+        case bool() | str():
+            return str(value) if len(str(value)) <= 40 else ""
+        case int():
+            return f"{value:,}".replace("-", "−")
+        case float():
+            return number(value)
+        case {"mean": int() | float() as mean, "low": int() | float() as low, "high": int() | float() as high}:
+            return f"{number(mean)} ({number(low)} to {number(high)})"
+        case {"mean": int() | float() as mean}:
+            return number(mean)
+    return ""
+
+
 def capital(text: str) -> str:
     """With a capital first letter."""
     return text[:1].upper() + text[1:]
@@ -143,6 +166,8 @@ def capital(text: str) -> str:
 def overall(content: RunContent) -> str:
     """Which methods lead beyond doubt, in how many rankings none does, and which map moves least when parameters do."""
     ranked = [table for table in content.tables if table.best is not None and table.kind not in CHECKS]
+    if not ranked and content.programs and not content.tables:
+        return ""
     if not ranked:
         return "No metric ranks the methods yet."
     clear = [table.best.method for table in ranked if table.best is not None and _is_clear(table)]

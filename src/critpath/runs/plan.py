@@ -89,7 +89,10 @@ class MetricEntry(Entry):
 
 @dataclass(frozen=True)
 class ProgramEntry(Entry):
-    """A computation of the user's: ``run(part, **options)`` of a Python file, once for each of its ``parts``."""
+    """A computation of the user's: ``run(part, **options)`` of a Python file, once for each of its ``parts``.
+
+    Its ``files`` are the Python file, what it imports from beside it, and what the plan says that it reads.
+    """
 
     python: str
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import Any
 from critpath.errors import OptionError
 from critpath.options import shown
 from critpath.runs.document import Node, unknown
-from critpath.runs.plan import ProgramEntry
+from critpath.runs.plan import ProgramEntry, file_digest
 from critpath.runs.sources import Sources
 from critpath.zoo.python_file import python_function
 
@@ -22,12 +22,17 @@ LARGEST = 8 * 2**20
 """Bytes of the JSON that a part may give."""
 
 PARTS, RUN = "give the names of its parts, parts(**options)", "compute a part, run(part, **options)"
-KEYS = ("python", "options")
+KEYS = ("python", "options", "files")
+
+ENTRY = "{python: FILE.py, options: {}, files: []}"
 
 
 def program_entry(node: Node, sources: Sources) -> ProgramEntry:
-    """A program's entry, {python: FILE.py, options: {}}; the file is run to know its parts. Raises OptionError."""
-    given = node.mapping("a program: {python: FILE.py, options: {}}")
+    """A program's entry, as ``ENTRY`` has it; the file is run to know its parts.
+
+    ``files`` are what it reads, by paths relative to the plan: changed, they make another run. Raises OptionError.
+    """
+    given = node.mapping(f"a program: {ENTRY}")
     for name, value in given.items():
         if name not in KEYS:
             raise value.error(f"{name!r} is no key of a program; {unknown('it takes', name, KEYS)}")
@@ -35,8 +40,18 @@ def program_entry(node: Node, sources: Sources) -> ProgramEntry:
         raise node.error("the program says not which file it is: add python: FILE.py, which defines parts and run")
     path, files = sources.program(given["python"])
     options = _options(given["options"]) if "options" in given else {}
+    read = [_read(item, sources) for item in given["files"].items("a list of files")] if "files" in given else []
+    files.update(read)
     with node.blamed():
         return ProgramEntry(path, options, parts_of(path, options), files=files)
+
+
+def _read(node: Node, sources: Sources) -> tuple[str, str]:
+    """A file that a program reads, and its sha256."""
+    path = sources.path(node)
+    if not path.is_file():
+        raise node.error(f"there is no file {path}")
+    return str(path), file_digest(path)
 
 
 def parts_of(path: str, options: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from critpath.errors import OptionError
 from critpath.zoo.default import DEFAULT_MODEL, default_info, load_default
 from critpath.zoo.digits import DIGITS_MODEL, digits_info, load_digits_model
+from critpath.zoo.hugging_face import hugging_face_info, load_hugging_face
 from critpath.zoo.packages import close_matches
 from critpath.zoo.python_file import is_python_spec, load_python
 from critpath.zoo.timm_models import load_timm, timm_info, untrained_timm
@@ -17,10 +18,11 @@ from critpath.zoo.torchvision_models import load_torchvision, torchvision_infos,
 from critpath.zoo.values import LoadedModel, ModelInfo
 from critpath.zoo.weights import fingerprint, fit_weights, read_weights
 
-_TRAINED = {"torchvision": load_torchvision, "timm": load_timm}
+_TRAINED = {"torchvision": load_torchvision, "timm": load_timm, "hf": load_hugging_face}
 _UNTRAINED = {"torchvision": untrained_torchvision, "timm": untrained_timm}
 _FORMS = (
-    f"{DEFAULT_MODEL}, {DIGITS_MODEL}, torchvision:NAME, timm:NAME, file:WEIGHTS.safetensors@ARCHITECTURE, "
+    f"{DEFAULT_MODEL}, {DIGITS_MODEL}, torchvision:NAME, timm:NAME, hf:FOLDER, "
+    "file:WEIGHTS.safetensors@ARCHITECTURE, "
     "or path/to/module.py:function"
 )
 
@@ -30,9 +32,10 @@ def load(spec: str, *, arch: str | None = None, allow_pickle: bool = False, devi
 
     Args:
         spec: `efficientnet-lite0`; `digits`; `torchvision:NAME` or `torchvision:NAME@WEIGHTS`; `timm:NAME`;
-            `file:WEIGHTS@ARCHITECTURE`, weights from a .safetensors file into `torchvision:NAME`,
-            `timm:NAME` or `module.py:function`; or `path/to/module.py:function`, which is run and
-            returns a module, `(module, Preprocess)` or a `LoadedModel`.
+            `hf:FOLDER`, a text model with its tokenizer, as transformers saves them (a name of the Hugging Face hub is
+            downloaded by transformers); `file:WEIGHTS@ARCHITECTURE`, weights from a .safetensors file into
+            `torchvision:NAME`, `timm:NAME` or `module.py:function`; or `path/to/module.py:function`, which is run and
+            returns a module, `(module, Preprocess)`, `(module, tokenizer)` or a `LoadedModel`.
         arch: the architecture for `file:WEIGHTS`, instead of after an @.
         allow_pickle: let `file:` read .pt and .pth files, with `torch.load(weights_only=True)`.
         device: as torch names it, e.g. `cuda:0`.
@@ -60,7 +63,7 @@ def available() -> tuple[ModelInfo, ...]:
         ModelInfo("file:WEIGHTS@ARCHITECTURE", "file", "weights of your own (.safetensors)", True),
         ModelInfo("path/to/module.py:function", "file", "a function of your own that builds a model", True),
     )
-    return (default_info(), digits_info(), *torchvision_infos(), timm_info(), *files)
+    return (default_info(), digits_info(), *torchvision_infos(), timm_info(), hugging_face_info(), *files)
 
 
 def _resolve(spec: str, arch: str | None, allow_pickle: bool) -> LoadedModel:

@@ -60,6 +60,17 @@ def import_timm() -> Any:
     return require("timm", "timm", "vision", "A timm model")
 
 
+def import_transformers() -> Any:
+    """transformers, which imports torchvision where that is installed.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    if "transformers" not in sys.modules and "torchvision" not in sys.modules:
+        _declare_missing_operators()
+    return require("transformers", "transformers", "text", "A model of Hugging Face")
+
+
 def close_matches(name: str, known: Iterable[str]) -> str:
     """A sentence that names up to five of `known` that resemble `name`; empty where none does."""
     matches = difflib.get_close_matches(name, list(known), n=5, cutoff=0.5)

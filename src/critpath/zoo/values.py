@@ -9,11 +9,13 @@ from importlib.resources import files
 from torch import nn
 
 from critpath.zoo.preprocess import Preprocess
+from critpath.zoo.sentences import MEAN, Pooling
+from critpath.zoo.tokens import Tokenizer
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model, how pictures become its input, and where it is from.
+    """A model, how pictures or texts become its input, and where it is from.
 
     Attributes:
         name: what it was asked for by.
@@ -22,6 +24,8 @@ class LoadedModel:
         classes: a name for each output; None where they are not known.
         source: where the weights came from, for a report.
         licence: of the weights, as far as their source states it.
+        tokenizer: texts to input; None for a model of pictures.
+        pooling: how a sentence encoder makes one vector of its tokens.
     """
 
     name: str
@@ -30,6 +34,8 @@ class LoadedModel:
     classes: tuple[str, ...] | None = None
     source: str = "not stated"
     licence: str = "not stated"
+    tokenizer: Tokenizer | None = None
+    pooling: Pooling = MEAN
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class ModelInfo:
 
     Attributes:
         name: as `load` takes it; capitals in it stand for something to fill in.
-        family: default, torchvision, timm or file.
+        family: default, torchvision, timm, hf or file.
         description: what it is.
         offline: it loads now, without a network.
         note: what is missing, or what to do, where `offline` is False.

@@ -64,7 +64,7 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], *, source: str)
             "Name the architecture that they were saved from; for another number of classes, or renamed "
             "layers, write a function that builds the model and use module.py:function."
         )
-    _check_finite(weights, source)
+    check_finite(weights, source)
     model.load_state_dict(dict(weights), strict=False)
 
 
@@ -121,7 +121,8 @@ def _kind(tensor: Tensor) -> str:
     return f"{list(tensor.shape)}{kind}"
 
 
-def _check_finite(weights: Mapping[str, Tensor], source: str) -> None:
+def check_finite(weights: Mapping[str, Tensor], source: str) -> None:
+    """Raises NumericalError where a tensor holds NaN or infinity."""
     broken = [name for name, t in weights.items() if t.is_floating_point() and not t.isfinite().all()]
     if broken:
         raise NumericalError(
