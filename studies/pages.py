@@ -34,15 +34,19 @@ def verdicts(claims: Sequence[Claim]) -> str:
     """All claims at a glance, the surprising first; then each with what was published and measured, and why."""
     ordered = by_surprise(claims)
     glance = markdown_table(
-        ["claim", "from", "verdict"], [[c.claim.rstrip("."), c.source, f"**{c.verdict}**"] for c in ordered]
+        ["claim", "from", "verdict"], [[c.claim.rstrip("."), _source(c), f"**{c.verdict}**"] for c in ordered]
     )
     return "\n".join([glance, *(_verdict(number, claim) for number, claim in enumerate(ordered, start=1))])
 
 
 def _verdict(number: int, claim: Claim) -> str:
-    rows = [["from", claim.source], ["published", claim.published], ["measured", claim.measured], ["why", claim.why]]
+    rows = [["from", _source(claim)], ["published", claim.published], ["measured", claim.measured], ["why", claim.why]]
     table = markdown_table(["verdict", f"**{claim.verdict}**"], rows)
     return f"### {number}. {claim.claim.rstrip('.')}\n\n{table}"
+
+
+def _source(claim: Claim) -> str:
+    return f"asked here, about {claim.source}" if claim.asked_here else claim.source
 
 
 def _again(study: Study, made: Mapping[str, str]) -> str:

@@ -31,7 +31,8 @@ class Claim:
 
     ``source`` is a table or figure as ``studies.inventory`` names it ("P, figure 7", "C, table 1"); several are
     separated by "; ". ``published`` and ``measured`` are Markdown on one line; lines in ``measured`` are separated by
-    "<br>". Raises OptionError for a verdict that is none of ``VERDICTS``.
+    "<br>". ``asked_here``: no paper says it; its source is what it is about. Raises OptionError for a verdict that is
+    none of ``VERDICTS``.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Claim:
     measured: str
     verdict: str
     why: str
+    asked_here: bool = False
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -54,6 +56,56 @@ class Claim:
 def by_surprise(claims: Iterable[Claim]) -> list[Claim]:
     """The claims that do not hold first, in the order of ``VERDICTS``."""
     return sorted(claims, key=lambda claim: VERDICTS.index(claim.verdict))
+
+
+JOINT = (
+    f"A claim of several parts (networks, methods, sizes) *{HOLDS}* if all parts are certainly true, *{PARTLY}* if only "
+    f"some are, and *{NOT}* if none is and more than half are certainly false; otherwise it is *{OPEN}*."
+)
+"""The rule of ``joint`` in words."""
+
+
+def joint(parts: Sequence[bool | None]) -> str:
+    """The verdict on a claim of several parts, each certainly true, certainly false, or undecided (None).
+
+    It holds if all parts are true. With a true part and others it holds in part. Without a true one it holds not if
+    more than half of the parts are false, and is undecided otherwise; so it is without parts.
+    """
+    true, false = sum(part is True for part in parts), sum(part is False for part in parts)
+    if true:
+        return HOLDS if true == len(parts) else PARTLY
+    return NOT if 2 * false > len(parts) else OPEN
+
+
+def below(value: Estimate, limit: float) -> bool | None:
+    """Whether an estimate lies below a number; None where its interval holds it, or where there is no interval."""
+    low, high = value["low"], value["high"]
+    if low is None or high is None or low <= limit <= high:
+        return None
+    return high < limit
+
+
+def above(value: Estimate, limit: float) -> bool | None:
+    """Whether an estimate lies above a number; None as for ``below``."""
+    found = below(value, limit)
+    return None if found is None else not found
+
+
+def within(value: Estimate, margin: float) -> bool | None:
+    """Whether an estimate lies within ±``margin``; None where only a part of its interval does, or there is none."""
+    low, high = value["low"], value["high"]
+    if low is None or high is None:
+        return None
+    if -margin <= low and high <= margin:
+        return True
+    return False if low > margin or high < -margin else None
+
+
+def both(first: bool | None, second: bool | None) -> bool | None:
+    """Whether two statements are true; None where that is undecided."""
+    if first is False or second is False:
+        return False
+    return True if first and second else None
 
 
 def estimate(values: Sequence[float | None] | Tensor) -> Estimate:

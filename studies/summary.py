@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from critpath.files import write_whole
-from studies.folders import DOCS, NAMES, SEVEN, Study, studies
+from studies.folders import DOCS, NAMES, Study, studies
 from studies.inventory import INVENTORY, PAPERS, TEXT, Item, covers
-from studies.study import NOT_COMPARABLE, OPEN, PARTLY, VERDICTS, Claim, by_surprise
+from studies.study import JOINT, NOT_COMPARABLE, OPEN, VERDICTS, Claim, by_surprise
 from studies.tables import markdown_table
 
 PAGE = DOCS / "studies.md"
@@ -25,9 +25,8 @@ Numbers, verdicts and this page are made by [programs](../studies/__main__.py) f
 `make study-NAME` does a study again.
 """
 
-WORDS = f"""A claim that *{PARTLY}* does so for some networks, methods or sizes; it is *{OPEN}* where the interval of
-what was measured includes both answers, and *{NOT_COMPARABLE}* where what was measured is too different from what was
-published.
+WORDS = f"""A claim is *{OPEN}* where the interval of what was measured includes both answers, and
+*{NOT_COMPARABLE}* where what was measured is too different from what was published. {JOINT}
 """
 
 
@@ -53,17 +52,19 @@ def kept_studies() -> list[Kept]:
     ]
 
 
-def write_small_summary(folder: Path) -> Path:
-    """The summary of what the small forms gave, beside their folders."""
-    found = []
-    for name in SEVEN:
-        file = folder / f"{name}-small" / "results.json"
-        if file.is_file():
-            page = Study(name).page
-            claims = tuple(page.claims(json.loads(file.read_text("utf-8"))))
-            found.append(Kept(Study(name), page.TITLE, f"{file.parent.name}/page.md", claims))
+def write_small_summary(folder: Path, done: Sequence[str], failed: Mapping[str, str]) -> Path:
+    """The summary of the small forms that were ``done``, beside their folders; it names those that ``failed``."""
+    text = summary([_of_small(folder, name) for name in done])
+    not_done = [f"- `make study-{Study(name).dashed}`: {' '.join(why.split())}" for name, why in failed.items()]
+    told = "\n## Not done in this run\n\n" + "\n".join(not_done) + "\n" if failed else ""
     folder.mkdir(parents=True, exist_ok=True)
-    return write_whole(folder / "studies.md", summary(found).encode())
+    return write_whole(folder / "studies.md", (text + told).encode())
+
+
+def _of_small(folder: Path, name: str) -> Kept:
+    file, page = folder / f"{name}-small" / "results.json", Study(name).page
+    claims = tuple(page.claims(json.loads(file.read_text("utf-8"))))
+    return Kept(Study(name), page.TITLE, f"{file.parent.name}/page.md", claims)
 
 
 def summary(kept: Sequence[Kept]) -> str:
@@ -80,7 +81,7 @@ def summary(kept: Sequence[Kept]) -> str:
 
 
 def _is_of_a_paper(claim: Claim) -> bool:
-    return any(source.partition(",")[0] in PAPERS for source in claim.sources)
+    return not claim.asked_here and any(source.partition(",")[0] in PAPERS for source in claim.sources)
 
 
 def _counts(claims: Sequence[Claim]) -> str:
@@ -120,8 +121,8 @@ def _told(one: Kept, item: Item) -> str:
 
 
 def _is_about(claim: Claim, item: Item) -> bool:
-    """Whether a claim is about an item; of a figure as a whole, only about those of its parts that are measured."""
-    return any(covers(source, item.source) and (item.study or source == item.source) for source in claim.sources)
+    """Whether a claim of a paper is about an item; of a figure as a whole, only about its parts that are measured."""
+    return not claim.asked_here and any(covers(source, item.source) and (item.study or source == item.source) for source in claim.sources)
 
 
 def _missing(kept: Sequence[Kept]) -> Iterator[str]:

@@ -223,6 +223,19 @@ def test_what_a_part_depends_on(place: Path) -> None:
     assert not set(known(read(place, PLAN)).values()) & set(known(plan).values())
 
 
+def test_files_that_a_program_reads_are_known(place: Path) -> None:
+    (place / "table.json").write_text("[1]")
+    text = PLAN.replace("work.py,", "work.py, files: [table.json],")
+    plan = read(place, text)
+    before = digests(tasks_of(plan))
+    assert before != digests(tasks_of(read(place, PLAN)))
+    check_files(plan, place / "out")
+    (place / "table.json").write_text("[2]")
+    with pytest.raises(MismatchError, match=r"table\.json has changed"):
+        check_files(plan, place / "out")
+    assert not set(digests(tasks_of(read(place, text))).values()) & set(before.values())
+
+
 def test_a_damaged_result_is_left_out_and_done_again(place: Path) -> None:
     plan = read(place, PLAN)
     found = done(plan, place / "out")
@@ -288,6 +301,8 @@ REFUSED = [
     (plan_with("{count: 0}"), 4, "an empty one"),
     (plan_with("3"), 4, "a mapping of options"),
     (PLAN.replace("work.py", "none.py"), 4, "there is no file"),
+    (PLAN.replace("work.py,", "work.py, files: [none.json],"), 4, "there is no file"),
+    (PLAN.replace("work.py,", "work.py, files: none.json,"), 4, "a list of files"),
     (PLAN.replace("work.py", "helper.py"), 4, "has no function 'parts'"),
     (PLAN.replace("python:", "phyton:"), 4, "did you mean 'python'"),
     (PLAN.replace("python: work.py, ", ""), 4, "add python: FILE.py"),

@@ -290,9 +290,9 @@ def _sentiment(more: float) -> dict[str, Any]:
         "maps": [[0.0, 0.1]],
         "own": by,
         "same": by,
+        "both": by["conductance"],
         "without": dict.fromkeys(("activation", "conductance"), understood),
         "diminishing": {"20": 0.1},
-        "positive": 0.5,
         "on_negation": {"n": 3, "share": 0.5, "chance": 0.1},
         "first": [sentence],
     }

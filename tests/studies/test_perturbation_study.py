@@ -12,6 +12,7 @@ import torch
 from studies.perturbation import drawing, measured, page, published
 from studies.perturbation.claims import claims
 from studies.perturbation.names import AREA, CHANGE, NAMES, TABLE_2
+from studies.perturbation.telling import nearer
 from studies.study import HOLDS, NOT, NOT_COMPARABLE, OPEN, PARTLY, Claim
 
 OTHER = ("prunegrad", "prunegrad-90", "prunegrad-mid", "prune-pgd", "rectgrad", "edges", "random")
@@ -53,9 +54,11 @@ def _table(evaluation: str, metric: str, levels: Mapping[str, float], half: floa
 def _run(changes: Mapping[str, float] | None = None, half: float = 0.01) -> dict[str, Any]:
     moved = changes or {}
     levels = {name: {m: moved.get(m, a) for m, a in _areas(name).items()} for name in NETWORKS}
+    signed = {name: {m: 4 * a for m, a in levels[name].items() if m in TABLE_2} for name in NETWORKS}
     high = {name: {m: 1 / a for m, a in levels[name].items()} for name in NETWORKS}
     tables = [_table(name, "lerf", levels[name], half, False) for name in NETWORKS]
     for name in ("resnet8", "resnet20"):
+        tables.append(_table(f"{name}-signed", "signed", signed[name], half, False))
         tables.append(_table(name, "lerf-more", levels[name], half, True))
         tables += [_table(name, way, high[name], half, False) for way in ("morf", "road")]
         tables.append(_table(name, "road-lerf", levels[name], half, False))
@@ -144,9 +147,20 @@ def test_without_an_interval_nothing_is_decided() -> None:
     assert measured.above(known, 0) is True
 
 
+@pytest.mark.parametrize(("signed", "by_size"), [(0.1, True), (0.011, False), (0.025, True), (0.0, True)])
+def test_the_nearer_of_two_areas(signed: float, by_size: bool) -> None:
+    size = measured.estimated(0.005, 0.0049, 0.0051, 10)
+    assert nearer(size, measured.estimated(signed, signed, signed, 10), 0.01) is by_size
+
+
+def test_areas_that_overlap_are_not_told_apart() -> None:
+    size, signed = measured.estimated(0.005, 0.004, 0.006, 10), measured.estimated(0.007, 0.005, 0.009, 10)
+    assert nearer(size, signed, 0.01) is None
+
+
 @pytest.mark.parametrize(
     ("parts", "verdict"),
-    [([True, True], HOLDS), ([True, None], OPEN), ([True, False], PARTLY), ([False, None], NOT), ([None], OPEN)],
+    [([True, True], HOLDS), ([True, None], PARTLY), ([True, False], PARTLY), ([False, None], NOT), ([None], OPEN)],
 )
 def test_the_verdict_on_several_parts(parts: list[bool | None], verdict: str) -> None:
     assert measured.joint(parts) == verdict

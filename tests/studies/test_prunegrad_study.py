@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from studies.prunegrad import fold, page, verdicts, work
+from studies.prunegrad import fold, page, radii, verdicts, work
 from studies.study import HOLDS, NOT, OPEN, PARTLY, estimate
+from studies.trained import FOLDER
 from tests import tiny
 from torch import Tensor, nn
 
@@ -162,8 +163,14 @@ def results() -> dict[str, Any]:
         "networks": nets,
         "layers": {"lerf": table(layers, 0.06), "morf": table(layers, 0.01, better="higher")},
         "sparsities": {"lerf": table(areas, 0.95)},
+        "radii": fold.radii([radius(0.1, [0.9, 0.8]), radius(0.1, [0.7])]),
         "explained": {},
     }
+
+
+def radius(size: float, both: list[float]) -> dict[str, Any]:
+    columns = [f"{m} {what}" for m in ("pgd-0", "pgd-dead") for what in ("gradient", "lerf", "morf")]
+    return {"radii": [{"radius": size, "both": both, **dict.fromkeys(columns, both)}]}
 
 
 def by_claim(given: dict[str, Any]) -> dict[str, str]:
@@ -212,6 +219,22 @@ def test_the_dead_make_no_difference() -> None:
     assert verdict(given, "without its dead neurons") == OPEN
 
 
+def test_maps_that_are_the_same() -> None:
+    given = results()
+    assert given["radii"][0]["both"] == estimate([0.9, 0.8, 0.7])
+    given["radii"] = fold.radii([radius(0.1, [0.998, 0.996])])
+    assert verdict(given, "without its dead neurons") == NOT
+
+
+def test_in_a_small_ball_the_adversarial_change_is_the_gradient(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(radii, "RADII", (0.1, 20.0))
+    monkeypatch.setattr(radii, "STEPS", 8)
+    if not (FOLDER / "resnet8.safetensors").exists():
+        pytest.skip("ResNet-8 is not trained yet: python -m studies.trained")
+    near, *_, far = radii.run("0", images=2, chunk=2)["radii"]
+    assert min(near["pgd-0 gradient"]) > 0.97 > max(far["pgd-0 gradient"])
+
+
 def test_the_page() -> None:
     given = results()
     text = "\n".join(page.sections(given))
@@ -229,7 +252,7 @@ def test_what_is_kept_of_a_run() -> None:
     run = {
         "tables": [{**one, "evaluation": "sparsities"}, {**one, "evaluation": "layers", "metric": "morf"}],
         "agreements": [{"names": ["a", "b"], "n": 4, "values": [[value, value], [value, value]]}],
-        "programs": {"changes": {"a.0": chunk("a", [[0.1], [0.3]])}},
+        "programs": {"changes": {"a.0": chunk("a", [[0.1], [0.3]])}, "radii": {"0": radius(0.1, [0.5])}},
     }
     found = page.kept(run)
     assert found["sparsities"]["lerf"]["rows"]["gradient-0"] == {**value, "n": 4}

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr, ttest_ind
 from studies.data import cifar10_test
 from studies.networks import resnet8
 from studies.roar import maps, page, published, verdicts
-from studies.study import HOLDS, NOT, OPEN, PARTLY, Estimate
+from studies.study import HOLDS, NOT, OPEN, Estimate
 from tests import tiny
 
 import critpath as cp
@@ -30,7 +30,7 @@ def of(values: list[float]) -> Estimate:
 # ------------------------------------------------------------------------------------------------- differences
 def test_a_difference_is_that_of_two_samples() -> None:
     one, other = [0.50, 0.53, 0.54], [0.60, 0.62, 0.66]
-    found = differences.difference(of(one), of(other))
+    found = differences.difference_of_seeds(of(one), of(other))
     low, high = ttest_ind(one, other).confidence_interval(0.95)
     assert [found["low"], found["high"]] == pytest.approx([low, high])
     assert found["mean"] == pytest.approx(-0.1033, abs=1e-4)
@@ -39,17 +39,24 @@ def test_a_difference_is_that_of_two_samples() -> None:
 def test_a_difference_without_intervals() -> None:
     single: Estimate = {"mean": 0.5, "low": None, "high": None, "n": 1}
     nothing: Estimate = {"mean": None, "low": None, "high": None, "n": 0}
-    assert differences.difference(single, single) == {"mean": 0.0, "low": None, "high": None, "n": 1}
-    assert differences.difference(single, nothing)["mean"] is None
-    assert differences.side(single) == 0
+    for of_two in (differences.difference, differences.difference_of_seeds):
+        assert of_two(single, single) == {"mean": 0.0, "low": None, "high": None, "n": 1}
+        assert of_two(single, nothing)["mean"] is None
 
 
-@pytest.mark.parametrize(
-    ("sides", "wanted"),
-    [((-1, -1), HOLDS), ((-1, 0), PARTLY), ((-1, 1), PARTLY), ((0, 0), OPEN), ((0, 1), NOT), ((), OPEN)],
-)
-def test_verdicts(sides: tuple[int, ...], wanted: str) -> None:
-    assert differences.verdict_of(sides) == wanted
+def test_a_difference_of_unequal_samples() -> None:
+    one, other = [0.50, 0.53, 0.54], [0.60, 0.62]
+    found = differences.difference_of_seeds(of(one), of(other))
+    low, high = ttest_ind(one, other).confidence_interval(0.95)
+    assert [found["low"], found["high"], found["n"]] == pytest.approx([low, high, 2])
+
+
+def test_a_difference_of_other_images() -> None:
+    one: Estimate = {"mean": 0.5, "low": 0.4, "high": 0.7, "n": 9}
+    other: Estimate = {"mean": 0.1, "low": -0.1, "high": 0.4, "n": 9}
+    found = differences.difference(one, other)
+    assert (found["low"], found["high"]) == (pytest.approx(0.4 - 0.1 * 10**0.5), pytest.approx(0.4 + 0.2 * 2**0.5))
+    assert differences.difference(one, {**other, "high": None})["low"] is None
 
 
 # ------------------------------------------------------------------------------------------------- published
@@ -73,13 +80,14 @@ def run_like_the_papers(turned: bool = False) -> dict[str, Any]:
     curves = [{"method": m, "values": [_ends(0.84), _ends(a), _ends(a)]} for m, a in {**areas, **own}.items()]
     roar = {
         "kind": "roar",
+        "metric": "roar",
         "seeds": [0, 1, 2],
         "rows": rows,
         "figures": [{"places": [0.0, 0.3, 0.9], "curves": curves}],
         "settings": [["recipe", "width 16"], ["shares", "0.3, 0.9"], ["seeds", "0, 1, 2"]],
     }
-    fidelity = {"kind": "f_fidelity", "rows": [_row(m, a, 0.5) for m, a in areas.items()]}
-    return {"tables": [roar, fidelity], "provenance": [["Data train", "4000 images of x"], ["Device", "cpu"]]}
+    fidelity = {"kind": "f_fidelity", "metric": "fidelity", "rows": [_row(m, a, 0.5) for m, a in areas.items()]}
+    return {"tables": [roar, fidelity], "provenance": [["Data train", "4,000 images of x"], ["Device", "cpu"]]}
 
 
 def _ends(mean: float, half: float = 0.001) -> dict[str, float]:
@@ -111,8 +119,32 @@ def test_a_single_seed_decides_nothing() -> None:
         row["n"] = 1
         for value in (*row["values"], row["to_reference"] or {}):
             value.update(low=None, high=None)
-    compared = [c for c in page.claims(page.kept(run)) if "order of" not in c.claim]
-    assert {c.verdict for c in compared} == {OPEN, "not comparable"}
+    assert {c.verdict for c in page.claims(page.kept(run))} == {OPEN, "not comparable"}
+
+
+def test_keep_and_retrain_stands_beside() -> None:
+    run = run_like_the_papers()
+    kar = {**run["tables"][0], "metric": "kar", "rows": [_row(m, 0.9, 0.5) for m in published.AREAS]}
+    both = page.kept({**run, "tables": [*run["tables"], kar]})
+    assert {name: part for name, part in both.items() if name != "kar"} == page.kept(run)
+    assert both["kar"]["areas"]["gradient"]["mean"] == 0.9
+    assert "## Keep and retrain" in "\n".join(page.sections(both))
+
+
+def test_a_run_that_is_not_at_its_end() -> None:
+    """The random maps are retrained last; of the second method one seed is there, and no area."""
+    run = run_like_the_papers()
+    roar = run["tables"][0]
+    roar["rows"] = [{**row, "to_reference": None} for row in roar["rows"][:2]]
+    roar["rows"][1].update(n=1, values=[{"mean": None, "low": None, "high": None}])
+    roar["figures"][0]["curves"] = roar["figures"][0]["curves"][:2]
+    roar["figures"][0]["curves"][1]["values"][2] = {"mean": None, "low": None, "high": None}
+    results = page.kept(run)
+    assert all(claim.verdict == "not comparable" for claim in page.claims(results))
+    text = "\n".join(page.sections(results))
+    assert "- Not retrained: GradCAM, InputMCT," in text
+    assert "| GBP | 0.702 | 0.688 | n/a | n/a | 1 |" in text
+    assert set(page.figures(results)) == {"curves.svg", "areas.svg"}
 
 
 def test_fewer_methods() -> None:
@@ -132,7 +164,7 @@ def test_the_order_is_spearmans() -> None:
 def test_the_page() -> None:
     results = page.kept(run_like_the_papers())
     text = "\n".join(page.sections(results))
-    assert "| NeuronMCT | 0.580 | 0.565 | 0.580 [0.579, 0.581] | -0.210 [-0.211, -0.209] |" in text
+    assert "| NeuronMCT | 0.580 | 0.565 | 0.580 [0.579, 0.581] | -0.210 [-0.211, -0.209] | 3 |" in text
     assert "| GradCAM | 0.700 / 0.584 [0.583, 0.585] | 0.476 / 0.584 [0.583, 0.585] |" in text
     assert "4,000 for training" in text
     files = page.figures(results)
@@ -175,10 +207,14 @@ def test_training_happens_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def train(file: Path) -> None:
         calls.append(file)
         file.write_bytes(b"")
+        file.with_suffix(".json").write_text(json.dumps({"recipe": trained._recipe(), "seed": trained.SEED}))
 
     monkeypatch.setattr(trained, "_train", train)
     assert trained.resnet8_file(tmp_path) == trained.resnet8_file(tmp_path) == tmp_path / "resnet8.safetensors"
     assert len(calls) == 1
+    monkeypatch.setattr(trained, "RECIPE", papers_recipe(10, epochs=3))
+    assert trained.resnet8_file(tmp_path) == trained.resnet8_file(tmp_path)
+    assert len(calls) == 2
 
 
 def test_a_small_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

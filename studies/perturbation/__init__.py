@@ -1,0 +1,1 @@
+"""Pixel perturbation: does the response stay where a map sees nothing?"""

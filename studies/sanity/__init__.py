@@ -1,0 +1,1 @@
+"""Sanity checks: do maps depend on what the network learned?"""
