@@ -122,7 +122,9 @@ def _told(one: Kept, item: Item) -> str:
 
 def _is_about(claim: Claim, item: Item) -> bool:
     """Whether a claim of a paper is about an item; of a figure as a whole, only about its parts that are measured."""
-    return not claim.asked_here and any(covers(source, item.source) and (item.study or source == item.source) for source in claim.sources)
+    return not claim.asked_here and any(
+        covers(source, item.source) and (item.study or source == item.source) for source in claim.sources
+    )
 
 
 def _missing(kept: Sequence[Kept]) -> Iterator[str]:

@@ -33,8 +33,8 @@ are probably training images. GoogLeNet and ImageNet's validation images are not
 
 **All sites** are all activations but SqueezeNet's last, which is its classes; **block outputs** are what comes nearest
 to the paper's mixed3a to mixed5b. Filters of all these sites compete, as the paper seems to have it.
-A claim about differences holds if their intervals are above 0 for every network and for both choices of sites; it holds
-not if more of them are below 0 than above.
+A claim about differences has a part for every network and both choices of sites: true where the interval lies above 0,
+false where it lies below. [One rule](studies.md) makes one verdict of the parts.
 """
 
 LIMITS = """Not GoogLeNet, whose later modules are wide and whose modules are not residual. Accuracies are of label sets

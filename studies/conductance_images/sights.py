@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from studies.conductance_images.words import percent, signed, verdict_of
-from studies.study import HOLDS, NOT, OPEN, PARTLY, Claim, Estimate, shown
+from studies.conductance_images.words import percent, signed
+from studies.study import HOLDS, NOT, OPEN, Claim, above, below, both, joint, shown
 
 
 def filter_claims(found: Mapping[str, Any]) -> Iterator[Claim]:
@@ -25,7 +25,7 @@ def _few(found: Mapping[str, Any]) -> Claim:
         "no number",
         "<br>".join(f"{name}: {shown(value, percent=True)} of the filters" for name, value in halves.items())
         + "<br>make up half of the sum of |conductance|",
-        HOLDS if all((value["high"] or 1) < FEW for value in halves.values()) else PARTLY,
+        joint([below(value, FEW) for value in halves.values()]),
         f"The paper gives no number; here few is less than {percent(FEW)}, and all alike would be 50 %. "
         f"{_photographs(found)}",
     )
@@ -47,13 +47,13 @@ def _across(found: Mapping[str, Any]) -> Claim:
             f"photographs; two photographs share {shown(common, percent=True)} of their {part['top']} "
             f"(chance {percent(part['shared']['chance'])})"
         )
-    good = all((part["shared"]["common"]["low"] or 0) > part["shared"]["chance"] for part in found.values())
+    more = [above(part["shared"]["common"], part["shared"]["chance"]) for part in found.values()]
     return Claim(
         "C, section 5.1; C, figure 1; C, figure 2",
         "Some filters have a high conductance for images of many labels.",
         "two filters shown",
         "<br>".join(rows),
-        HOLDS if good else OPEN,
+        joint(more),
         f"Every photograph is of another class. {_photographs(found)}",
     )
 
@@ -70,17 +70,11 @@ def _sight(found: Mapping[str, Any], name: str, of: str) -> Claim:
         f"{theirs}, by eye",
         f"filter {seen['filter']} of {part['site']}: correlation of its maps with {of} {shown(seen['own'])}, of other "
         f"filters' {shown(seen['others'])}; difference {signed(seen['less'])}",
-        _sight_verdict(seen),
+        joint([both(above(seen["own"], 0), above(seen["less"], 0))]),
         "The filter is the one, of those that cross classes, whose activation follows the property best on other "
         f"photographs; equation 2's maps are of {seen['own']['n']} photographs held out. To hold, its correlation has "
         "to be above 0 and above that of other filters that cross classes.",
     )
-
-
-def _sight_verdict(seen: Mapping[str, Estimate]) -> str:
-    """Both the correlation and the difference have to be above 0."""
-    verdicts = {verdict_of([seen["own"]]), verdict_of([seen["less"]])}
-    return NOT if NOT in verdicts else OPEN if OPEN in verdicts else HOLDS
 
 
 PAIRS = (("C, figure 3", "cheeseburger, bagel"), ("C, figure 4", "meerkat, titi"))

@@ -99,6 +99,7 @@ def _chance(networks: Mapping[str, Any]) -> Claim:
         "Filters drawn from all sites lie where most filters are, in the last stages, which tell labels apart best. "
         + ". ".join(_drawn(name, part) for name, part in networks.items())
         + ".",
+        asked_here=True,
     )
 
 
@@ -123,6 +124,7 @@ def _controls(networks: Mapping[str, Any]) -> Claim:
         verdict_of(list(found.values())),
         f"The control, “{SHUFFLED.format('conductance')}”, deals the scores of every site anew among its filters. What "
         "is left is what conductance knows about filters, not about sites.",
+        asked_here=True,
     )
 
 
@@ -143,6 +145,7 @@ def _scaled(networks: Mapping[str, Any]) -> Claim:
         verdict_of(list(random.values())),
         "Dividing takes the advantage of narrow sites away; what is left is what a method says about the filters of a "
         f"site. Conductance less the other methods, divided likewise: {others}.",
+        asked_here=True,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.conductance_images.subjects import SUBJECTS
-from studies.study import HOLDS, NOT, OPEN, PARTLY, Estimate, shown
+from studies.study import Estimate, above, joint, shown
 
 NAMES = {"resnet20": "ResNet-20", "resnet56": "ResNet-56", "resnet18": "ResNet-18", "squeezenet": "SqueezeNet 1.1"}
 
@@ -29,17 +29,8 @@ def published_protocol(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdict_of(differences: Sequence[Estimate]) -> str:
-    """Of differences that the claim says are above 0, by their intervals.
-
-    It holds if all are above; it holds not if more are below than above; it is undecided if none is either.
-    """
-    above = sum((one["low"] or 0) > 0 for one in differences)
-    below = sum((one["high"] or 0) < 0 for one in differences)
-    if above == len(differences):
-        return HOLDS
-    if below > above:
-        return NOT
-    return PARTLY if above else OPEN
+    """Of differences that the claim says are above 0, by their intervals: ``studies.study.joint``."""
+    return joint([above(one, 0) for one in differences])
 
 
 def stages_of(network: str) -> list[str]:

@@ -52,7 +52,8 @@ LIMITS = """
 - The paper's network had more data. A network that turns "not bad" into a positive prediction could have other filters.
 - A word list finds negations, not what they negate; "no" in "no-nonsense" counts.
 - Intervals are over networks trained from different seeds, on the same data and the same held-out sentences. They say
-  what training changes, not what another data set would.
+  what training changes, not what another data set would. Over two or three networks an interval is little more than
+  their range, so small differences need more networks (`cpu.yaml` has five of each, `full.yaml` ten).
 - Figure 5's sentences are not in the text of the paper that was at hand, so they are not counted.
 """
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from studies.differences import difference
 from studies.faults.text_claims import of_texts
-from studies.study import HOLDS, NOT, PARTLY, Claim, Estimate, shown
+from studies.study import Claim, Estimate, above, below, joint, shown, within
 
 Results = Mapping[str, Any]
+
+SAME = 0.95
+"""Above it two maps or two sets are the same."""
+
+ALIKE, MARGIN = 0.25, 0.1
+"""How far two areas, relative to one, or two rank correlations may be apart and still be alike: those of the studies of
+perturbation and of sanity checks."""
+
+POINT = "Within a point."
 
 
 def claims(results: Results) -> list[Claim]:
@@ -19,6 +29,7 @@ def claims(results: Results) -> list[Claim]:
 
 def _alphas(results: Results) -> Claim:
     found = {n: results[f"integrals.{n}"]["alphas"] for n in ("resnet8", "resnet20")}
+    moved = [within(row["lerf, change"], 0) is False for row in found.values()]
     return Claim(
         "P, figure 1; P, table 1; P, table 2; P, figure 7",
         "NeuronIntGrad, as released, is the integral from 0 to 1 of equation 4 (its scales grow to 5.5)",
@@ -26,9 +37,9 @@ def _alphas(results: Results) -> Claim:
         _rows(found, "jaccard", "Jaccard with the right path {}")
         + "<br>"
         + _rows(found, "lerf, change", "LeRF area changed by {}", 4),
-        NOT if all(_high(row["jaccard"]) < 0.9 for row in found.values()) else PARTLY,
-        "The path is another one, the map and its area under LeRF less so: the conclusion that NeuronIntGrad is about "
-        "as good as NeuronMCT does not hang on this fault.",
+        joint([above(row["jaccard"], SAME) for row in found.values()]),
+        f"Judged by the path, which is the same where its Jaccard lies above {SAME}. The area under LeRF is certainly "
+        f"changed on {sum(moved)} of {len(moved)} networks.",
     )
 
 
@@ -36,17 +47,17 @@ def _calls(results: Results) -> Claim:
     found = {n: results[f"integrals.{n}"]["calls"] for n in ("resnet8", "resnet20")}
     return Claim(
         "P, table 1; P, figure 6d; P, figure 6a",
-        "NeuronIntGrad's path on ResNet-8 leaves out 90 % of the neurons",
+        "NeuronIntGrad's path on ResNet-8 leaves out 90 % of the neurons (measured on ResNet-20 too)",
         "90 %",
         _rows(found, "kept, released", "{} kept", percent=True)
         + "<br>"
         + _rows(found, "dead, released", "{} of them dead", percent=True)
         + "<br>"
         + _rows(found, "jaccard", "Jaccard with the right path {}"),
-        NOT if all(_low(row["kept, released"]) > 0.15 for row in found.values()) else PARTLY,
-        "Where a module is called twice, only as many calls are scored and pruned as there are modules; all later "
-        "neurons are kept, dead ones too. Published numbers of NeuronIntGrad on ResNets are of such paths, if the "
-        "released code is what was run.",
+        joint([_kept(row, 0.1) for row in found.values()]),
+        f"{POINT} Where a module is called twice, only as many calls are scored and pruned as there are modules; all "
+        "later neurons are kept, dead ones too. Published numbers of NeuronIntGrad on ResNets are of such paths, if "
+        "the released code is what was run.",
     )
 
 
@@ -62,14 +73,16 @@ def _reused(results: Results) -> Claim:
         f"{sites['modules']} of {sites['calls']} calls can be pruned, with {sites['share']:.1%} of the neurons; class "
         f"kept {shown(ninety['class, released'], 2, percent=True)} for 90 %, right path "
         f"{shown(ninety['class, right'], 2, percent=True)}",
-        NOT if _low(seventy["kept, released"]) > 0.35 else PARTLY,
-        "Scores are Taylor's here, as integrals at 17 sites cost minutes a photograph; which neurons are pruned "
-        "differs with the scores, how many does not.",
+        joint([_kept(seventy, 0.3), _kept(ninety, 0.1)]),
+        f"{POINT} Scores are Taylor's here, as integrals at 17 sites cost minutes a photograph; which neurons are "
+        "pruned differs with the scores, how many does not.",
     )
 
 
 def _revival(results: Results) -> Claim:
     found = results["greedy.resnet20"]["revival"]
+    sparse = [_kept(found, 0.1, which) for which in ("released", "right")]
+    dead = [above(found[f"dead, {which}"], 0.5) for which in ("released", "right")]
     return Claim(
         "P, figure 1; P, figure 8; P, released code: greedy",
         "GreedyPruning's path is sparse, and most of it is dead",
@@ -79,9 +92,9 @@ def _revival(results: Results) -> Claim:
         f"{shown(found['class, released'], 2, percent=True)}; right: {shown(found['kept, right'], 2, percent=True)} "
         f"kept where it stalls, {shown(found['dead, right'], 2, percent=True)} dead, class kept "
         f"{shown(found['class, right'], 2, percent=True)} (n = {found['jaccard']['n']})",
-        PARTLY if _low(found["dead, right"]) > 0.5 else NOT,
-        "The sparsity does not hold: the released path keeps most neurons. That pruning by the objective selects dead "
-        "neurons does, and more so than published: the right algorithm ends with almost nothing else.",
+        joint([*sparse, *dead]),
+        f"Of the two algorithms, as released and right, {sparse.count(True)} leave out 90 %, within a point, and "
+        f"{dead.count(True)} end with a path that is certainly more than half dead.",
     )
 
 
@@ -94,10 +107,9 @@ def _ties(results: Results) -> Claim:
         "50, 70, 90 %",
         ", ".join(f"{_left(row)} for {percent} %" for percent, row in rows.items())
         + f" on SqueezeNet (n = {rows[50]['jaccard']['n']}); Jaccard with the right path {shown(rows[50]['jaccard'])}",
-        PARTLY,
-        "Where more neurons have no score than shall go, the threshold is 0 and all of them go. The right selection "
-        "keeps no neuron without a score either, so the path is the same; it is the label that is wrong. At 90 % it "
-        "is right.",
+        joint([_kept(row, 1 - percent / 100) for percent, row in rows.items()]),
+        f"{POINT} Where more neurons have no score than shall go, the threshold is 0 and all of them go. The right "
+        "selection keeps no neuron without a score either; it is the label that is wrong then, not the path.",
     )
 
 
@@ -109,21 +121,22 @@ def _gates(results: Results) -> Claim:
         f"10 %; by its published overlap with Random, {texts['share of DGR(init=r)']:.2%}",
         f"{shown(found['kept, released'], 3, percent=True)} kept on ResNet-20 (n = {found['jaccard']['n']}), "
         f"{shown(found['dead, released'], 2, percent=True)} of them dead",
-        NOT if _high(found["kept, released"]) < 0.09 else HOLDS,
-        "Most gates end at exactly 0, so there is no tenth to keep, however ties are treated. Its overlaps in figure "
-        "2a are those of a path a third as large as the others.",
+        joint([_kept(found, 0.1)]),
+        f"{POINT} Where fewer gates end above 0 there is no tenth to keep, however ties are treated. The overlaps of "
+        f"figure 2a are those of a path that is {texts['share of DGR(init=r)'] / 0.1:.0%} as large as the others.",
     )
 
 
 def _zeroed(results: Results) -> Claim:
     found = {n: results[f"maps.{n}"]["zeroed"] for n in ("resnet20", "squeezenet")}
-    areas = {n: results[f"maps.{n}"]["lerf"] for n in found}
-    lerf = "<br>".join(
-        f"{n}: LeRF {shown(a['NeuronMCT, zeroed']['right'], 4)} zeroed, {shown(a['NeuronMCT, frozen']['right'], 4)} "
-        "frozen"
-        for n, a in areas.items()
+    areas = {
+        n: [results[f"maps.{n}"]["lerf"][f"NeuronMCT, {how}"]["right"] for how in ("zeroed", "frozen")] for n in found
+    }
+    told = "<br>".join(
+        f"{n}: LeRF {shown(one, 4)} zeroed, {shown(other, 4)} frozen" for n, (one, other) in areas.items()
     )
-    apart = [_apart(a["NeuronMCT, zeroed"]["right"], a["NeuronMCT, frozen"]["right"]) for a in areas.values()]
+    maps = [above(row["spearman"], SAME) for row in found.values()]
+    alike = [within(difference(one, other), ALIKE * _mean(other)) for one, other in areas.values()]
     return Claim(
         "P, table 2; P, proposition 4",
         "The gradient of the path is that of the frozen network (the released code sets the other neurons to zero)",
@@ -131,32 +144,41 @@ def _zeroed(results: Results) -> Claim:
         _rows(found, "spearman", "Spearman of the two maps {}")
         + "<br>"
         + _rows(found, "died", "{} of the path die when the rest is zero", percent=True)
-        + f"<br>{lerf}",
-        PARTLY if not any(apart) else NOT,
-        "The maps are much alike, and their areas differ by less than their intervals. What does not survive is the "
-        "guarantee: of the zeroed network nothing is promised, as some of the path dies.",
+        + f"<br>{told}",
+        joint([*maps, *alike]),
+        f"Of {len(maps)} networks the maps agree above {SAME} on {maps.count(True)}, and the areas are certainly within "
+        f"{100 * ALIKE:g} % on {alike.count(True)} (intervals as if images were not shared). Where some of the path "
+        "dies, nothing is promised of the zeroed network: the proposition is about the frozen one.",
     )
+
+
+SIGNED = ("Gradient", "NeuronMCT, zeroed", "InputMCT")
 
 
 def _signs(results: Results) -> Claim:
     found = {n: results[f"maps.{n}"]["lerf"] for n in ("resnet20", "squeezenet")}
     told = "<br>".join(
         f"{n}: "
-        + ", ".join(f"{m} {shown(rows[m]['right'], 4)} → {shown(rows[m]['released'], 4)}" for m in
-                    ("Gradient", "NeuronMCT, zeroed", "InputMCT", "random"))
+        + ", ".join(f"{m} {shown(rows[m]['right'], 4)} → {shown(rows[m]['released'], 4)}" for m in (*SIGNED, "random"))
         for n, rows in found.items()
-    )  # fmt: skip
+    )
     told += f" (n = {', '.join(str(rows['random']['right']['n']) for rows in found.values())})"
-    pairs = [(rows["NeuronMCT, zeroed"]["released"], rows["random"]["right"]) for rows in found.values()]
+    less = {
+        (n, m): below(difference(rows[m]["released"], rows["random"]["right"]), 0)
+        for n, rows in found.items()
+        for m in SIGNED
+    }
+    worse = ", ".join(f"{m} on {n}" for (n, m), better in less.items() if better is False)
     return Claim(
         "P, table 2; P, figure 6a; P, figure 6c",
         "LeRF tells maps from random ones though pixels are ranked by the largest signed value of their channels",
         "NeuronMCT 0.009, Gradient 0.037 on CIFAR-10",
         told,
-        NOT if all(_low(signed) > _low(random) for signed, random in pairs) else PARTLY,
-        "Ranked so, the most negative pixels count as least relevant, and signed maps are no better than random ones, "
-        "on ResNet-20 worse. The published numbers of NeuronMCT are far from that: its maps must have been made "
-        "absolute before. Whether those of the other methods were cannot be told.",
+        joint(list(less.values())),
+        "Right → ranked by signed values, where the most negative pixels count as least relevant; a part for each "
+        "network and each of three maps, the signed ranking against random maps, intervals as if images were not "
+        f"shared. Certainly better than random: {list(less.values()).count(True)} of {len(less)}; certainly worse: "
+        f"{worse or 'none'}. Whether the published maps were made absolute before cannot be told.",
     )
 
 
@@ -168,15 +190,22 @@ def _bits(results: Results) -> Claim:
                     ("Gradient", "GradCAM", "NeuronMCT, zeroed"))
         for n, rows in found.items()
     )  # fmt: skip
-    worst = min(_mean(rows[m]["same"][s]) for rows in found.values() for m in rows for s in rows[m]["same"])
+    same = {
+        f"{m} on {n}, {float(share):.0%} removed": value
+        for n, rows in found.items() for m in rows if m != "random" for share, value in rows[m]["same"].items()
+    }  # fmt: skip
+    least = min(same, key=lambda name: _mean(same[name]))
+    parts = [above(value, SAME) for value in same.values()]
     return Claim(
         "P, table 1; PG, figure 5a",
         "ROAR removes the pixels that the map says, though maps are stored in 256 levels",
         "not mentioned",
         f"Jaccard of the pixels removed by the stored and the exact map; {told}",
-        HOLDS if worst > 0.95 else PARTLY,
-        "Sparse maps with a few large values lose the order of their small ones: which half goes is then decided by "
-        "position. At the small shares, and for GradCAM, nothing changes. Networks were not retrained here.",
+        joint(parts),
+        f"Above {SAME}, with the interval, for {parts.count(True)} of {len(parts)} networks, maps and shares; the least "
+        f"is {shown(same[least])} ({least}). Where many pixels share a level, which of them go is decided by position. "
+        "Networks were not retrained here.",
+        asked_here=True,
     )
 
 
@@ -189,8 +218,8 @@ def _sum(results: Results) -> Claim:
         f"Spearman with the right map {shown(found['spearman'], 4)}, sum over the change of the response "
         f"{shown(found['sum, released'], 3)} in place of {shown(found['sum, right'], 3)}, LeRF area changed by "
         f"{shown(found['lerf, change'], 4)} (n = {found['spearman']['n']})",
-        HOLDS if _low(found["spearman"]) > 0.98 else PARTLY,
-        "Ranks are all that LeRF and ROAR see, and they stay nearly the same.",
+        joint([above(found["spearman"], SAME)]),
+        f"Holds where Spearman lies above {SAME}: ranks are all that LeRF and ROAR see.",
     )
 
 
@@ -201,17 +230,20 @@ def _class(results: Results) -> Claim:
         f"{m} {shown(changes[m][first]['spearman, change'])} and {shown(changes[m][last]['spearman, change'])}"
         for m in ("Gradient", "NeuronMCT", "InputMCT", "GBP")
     )
-    fallen = changes["Gradient"][last]["spearman"]
+    ends = {m: changes[m][last]["spearman"] for m in ("Gradient", "NeuronMCT")}
+    moved = {m: [s for s in changes[m] if within(changes[m][s]["spearman, change"], 0) is False] for m in ends}
     return Claim(
         "P, figure 7; PG, figure 3",
         "Maps of Gradient and NeuronMCT lose their likeness though the class is re-picked after randomisation",
         "signed Spearman of Gradient 0.33 after the last layer, near 0 from the next stage on",
         f"signed Spearman of Gradient after the last layer {shown(changes['Gradient'][first]['spearman'])} re-picked, "
-        f"{shown(right[first]['spearman'])} with the class kept; at the end {shown(fallen)} re-picked. Change by "
-        f"re-picking, after the last layer and at the end: {told}",
-        HOLDS if _high(fallen) < 0.1 else PARTLY,
-        "Re-picking raises the similarity after the last layer, where the same features are read for another class, "
-        "and not below: the published curve's start is that of re-picking, and its fall holds without it.",
+        f"{shown(right[first]['spearman'])} with the class kept; at the end re-picked "
+        + ", ".join(f"{m} {shown(value)}" for m, value in ends.items())
+        + f". Change by re-picking, after the last layer and at the end: {told}",
+        joint([within(value, MARGIN) for value in ends.values()]),
+        f"Holds where both end within {MARGIN:g} of 0. Re-picking certainly changes the signed curve of "
+        + "; ".join(f"{m} at {', '.join(stages) or 'no stage'}" for m, stages in moved.items())
+        + ". With a random last layer the class is read from the same features by other weights.",
     )
 
 
@@ -220,38 +252,47 @@ def _order(results: Results) -> Claim:
         results["sanity.resnet20"]["order of steps"]["InputMCT"],
         results["sanity.resnet20"]["right"]["InputMCT"],
     )
-    stages = list(found)
     told = "<br>".join(
-        f"{s}: {shown(found[s]['spearman_abs'])} in place of {shown(right[s]['spearman_abs'])}"
-        for s in (stages[0], stages[-1])
+        f"{stage}: {shown(row['spearman_abs'])} in place of {shown(right[stage]['spearman_abs'])}, changed by "
+        f"{shown(row['spearman_abs, change'])}"
+        for stage, row in found.items()
     )
-    apart = [_apart(found[s]["spearman_abs"], right[s]["spearman_abs"]) for s in stages]
+    alike = [within(row["spearman_abs, change"], MARGIN) for row in found.values()]
     return Claim(
         "P, figure 7",
         "The curve of InputMCT is that of the image times the gradient (in the released loop it is times the "
         "pathway's map)",
         "0.62 after the last layer, 0.18 at the end (absolute Spearman)",
         told,
-        NOT if all(apart) else PARTLY if any(apart) else HOLDS,
-        "The image's own values keep any product alike; which map it is multiplied by matters less. The published "
-        "data look as if made before the loop was changed.",
+        joint(alike),
+        f"Alike: changed by at most {MARGIN:g}, with the whole interval; {alike.count(True)} of {len(alike)} stages "
+        f"certainly are, {alike.count(False)} certainly not. The image's own values keep any product with it alike.",
     )
 
 
 def _std(results: Results) -> Claim:
     found = results["sanity.resnet20"]["std 0.01"]
     *_, last = found["GBP"]
-    told = ", ".join(f"{m} {shown(found[m][last]['spearman_abs, change'])}" for m in ("Gradient", "NeuronMCT", "GBP"))
-    big = [_excludes_zero(found[m][last]["spearman_abs, change"]) for m in ("Gradient", "NeuronMCT", "GBP")]
+    moved = {m: found[m][last]["spearman_abs, change"] for m in ("Gradient", "NeuronMCT", "GBP")}
+    certain = [m for m, value in moved.items() if within(value, 0) is False]
     return Claim(
         "PG, figure 3b",
-        "The curves are the same for a standard deviation of 0.01 (PG's text) and of 0.1 (the code)",
+        "The curves end alike for a standard deviation of 0.01 (PG's text) and of 0.1 (the code)",
         "0.01 in PG, variance 0.01 in P",
-        f"absolute Spearman changed at the end by {told} (n = {found['GBP'][last]['spearman']['n']})",
-        NOT if all(big) else PARTLY if any(big) else HOLDS,
-        "Where the curves end depends on the deviation, which the texts give in two ways; that they fall, and that "
-        "GBP falls latest, does not.",
+        f"absolute Spearman changed at the end by {', '.join(f'{m} {shown(value)}' for m, value in moved.items())} "
+        f"(n = {found['GBP'][last]['spearman']['n']})",
+        joint([within(value, MARGIN) for value in moved.values()]),
+        f"Alike: changed by at most {MARGIN:g}, with the whole interval. Certainly changed at all: "
+        f"{', '.join(certain) or 'none'}.",
+        asked_here=True,
     )
+
+
+def _kept(row: Mapping[str, Any], share: float, which: str = "released") -> bool | None:
+    """Whether a path keeps a share of the neurons, within a point."""
+    kept: Estimate = row[f"kept, {which}"]
+    ends = {end: None if kept[end] is None else float(kept[end] or 0) - share for end in ("mean", "low", "high")}
+    return within({**ends, "n": kept["n"]}, 0.01)
 
 
 def _rows(found: Mapping[str, Any], of: str, words: str, digits: int = 2, percent: bool = False) -> str:
@@ -270,22 +311,3 @@ def _left(row: Mapping[str, Any]) -> str:
 
 def _mean(value: Estimate) -> float:
     return float(value["mean"] or 0)
-
-
-def _low(value: Estimate) -> float:
-    return float(value["mean"] or 0) if value["low"] is None else float(value["low"])
-
-
-def _high(value: Estimate) -> float:
-    return float(value["mean"] or 0) if value["high"] is None else float(value["high"])
-
-
-def _apart(one: Estimate, other: Estimate) -> bool:
-    """Whether two intervals do not touch; not so where one is unknown."""
-    if None in (one["low"], one["high"], other["low"], other["high"]):
-        return False
-    return _low(one) > _high(other) or _low(other) > _high(one)
-
-
-def _excludes_zero(value: Estimate) -> bool:
-    return _low(value) > 0 or _high(value) < 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from studies.study import HOLDS, NOT, OPEN, PARTLY, Claim, Estimate, shown
+from studies.differences import difference
+from studies.study import HOLDS, NOT, OPEN, PARTLY, Claim, Estimate, above, below, joint, shown
 
 SOURCE = "addition modulo 113"
 LOCAL = ("intgrad", "ablation", "shapley")
@@ -28,15 +29,16 @@ Told = tuple[str, str, str, str, str]
 def _together(results: Results) -> Told:
     found = results["neighbours"]
     path, random, l0 = (found[name]["same"] for name in ("taylor", "random", "l0"))
+    chance: Estimate = dict.fromkeys(("mean", "low", "high"), found["random"]["chance"]) | {"n": random["n"]}
     return (
         "Neurons that are selected together, input by input, have one frequency",
         "known of such networks",
         f"nearest neuron of the same cluster: {shown(path, 2, percent=True)} by Taylor's pathways of 10 %, "
         f"{shown(l0, 2, percent=True)} by l0's, {shown(random, 2, percent=True)} by random active ones (chance "
         f"{found['taylor']['chance']:.0%}; n = {path['n']} neurons)",
-        above(path, random),
-        "Pathways of single inputs know of no frequency; over some hundred inputs their members group by it. A "
-        "part of that is activity alone, by which random active sets lie above chance.",
+        higher(path, random),
+        "Judged against random active sets: activity alone groups neurons by frequency too, by "
+        f"{shown(difference(random, chance), 2, percent=True)} more than chance here.",
     )
 
 
@@ -47,9 +49,9 @@ def _whole(results: Results) -> Told:
         "The pathway of one response is made of few whole clusters",
         "at 10 %, fewer than 3 of the 5 frequencies",
         f"{shown(few, 1)} of 5 frequencies; unevenness {shown(uneven)} where chance is 1 (n = {few['n']} inputs)",
-        HOLDS if few["high"] < 3 else NOT if few["low"] > 4 else PARTLY,
-        "Every answer is made by all frequencies together, each of which rules out other wrong answers; the pathway "
-        "takes of each the neurons whose phase fits the input. It prefers clusters, by more than chance, but mildly.",
+        joint([below(few, 3)]),
+        f"Judged by the frequencies. More uneven than chance: {told_of(above(uneven, 1))}. A frequency rules out some "
+        "wrong answers and leaves others, so that several are needed for one answer.",
     )
 
 
@@ -61,8 +63,9 @@ def _agree(results: Results) -> Told:
         "equal, as the logit is linear in them",
         ", ".join(f"{m} {shown(e)}" for m, e in at.items()) + " (Jaccard with Taylor's pathway of 10 %)",
         HOLDS if least > 0.99 else PARTLY if least > 0.9 else NOT,
-        "Nothing bends between these neurons and the logit. Conductance differs: it also asks how a neuron came to "
-        "its value on the way from zero embeddings, and gives scores to neurons that are dead in the end.",
+        "Holds above 0.99 for the first four, in part above 0.9. Nothing bends between these neurons and the logit. "
+        "Conductance and l0 are not meant: the one asks also how a neuron came to its value on the way from zero "
+        "embeddings, the other searches for a set that works.",
     )
 
 
@@ -73,9 +76,9 @@ def _few(results: Results) -> Told:
         "Ten neurons are enough for the answer",
         "no number is known",
         ", ".join(f"{m} {shown(e, 2, percent=True)}" for m, e in at.items()) + f" right with {kept:.1%} of 512 neurons",
-        HOLDS if at["l0"]["low"] > 0.95 else above(at["l0"], at["random"]),
-        "A search for a set that works (l0) finds one for nearly every input; the ten of largest score fail where "
-        "they are of too few frequencies to rule out all wrong answers.",
+        joint([above(at["l0"], 0.95)]),
+        f"Judged by l0, a search for a set that works: more than 95 %. Right with the ten of largest score, less l0: "
+        f"{shown(difference(at['taylor'], at['l0']), 2, percent=True)}.",
     )
 
 
@@ -90,7 +93,7 @@ def _unit(results: Results) -> Told:
         f"best single cluster right on {best[0]:.0%} ({best[1]}), best pair on {two[0]:.0%} ({two[1]}); Taylor's "
         f"pathway of 51 neurons on {shown(path['right'], 2, percent=True)}",
         HOLDS if two[0] > path["right"]["high"] else NOT if two[0] < path["right"]["low"] else OPEN,
-        "Clusters are how the network is built, not what one answer needs: of each frequency a few neurons do.",
+        "Judged by the best pair of clusters against the interval of the pathway's share.",
     )
 
 
@@ -105,9 +108,9 @@ def _group(results: Results) -> Told:
         "not stated",
         f"logit: no difference above {gap:.1g}; probability of the answer without {most}: {shown(one['together'])} "
         f"lost together, {shown(one['alone'])} as the sum of each alone",
-        above(one["together"], one["alone"]),
-        "Of the logit the two are equal. Of the probability the sum of single losses can exceed what there is to "
-        "lose: where an answer is close, many neurons can each tip it.",
+        higher(one["together"], one["alone"]),
+        "Judged by the probability, in which the sum of single losses can exceed what there is to lose: where an answer "
+        "is close, many neurons can each tip it. The logit is linear in these neurons.",
     )
 
 
@@ -119,22 +122,25 @@ def _answer(results: Results) -> Told:
         "not stated",
         f"Jaccard {shown(same, 3)} with the same sum, {shown(found['same difference'], 3)} with the same difference, "
         f"{shown(neither, 3)} with neither, {shown(random['neither'], 3)} of random active sets (n = {same['n']})",
-        above(same, neither),
-        "The answer fixes what a neuron writes, the inputs whether it is active.",
+        higher(same, neither),
+        "The answer fixes what a neuron writes, the inputs whether it is active. Same sum less same difference: "
+        f"{shown(difference(same, found['same difference']), 3)}.",
     )
 
 
 def _heads(results: Results) -> Told:
     found = results["heads"]
     lost = [share for head in found["feeds"] for share in head[:-1]]
+    of_its_own = [sorted(shares)[-2] < 0.1 for shares in list(zip(*found["feeds"], strict=True))[:-1]]
     return (
         "A head feeds frequencies of its own",
         "each frequency fed by one head",
         f"without a head, {min(lost):.0%} to {max(lost):.0%} of a cluster's part of the logit are lost; all heads at "
         f"once cost {shown(found['together'], 1)}, the sum of each alone is {shown(found['sum alone'], 1)}",
-        NOT if min(lost) > 0.1 else PARTLY,
-        "Every head feeds every cluster. One head's loss is larger while the others are there, because the ReLUs "
-        "above them bend: here the sum of single losses overstates the whole.",
+        HOLDS if all(of_its_own) else PARTLY if any(of_its_own) else NOT,
+        "A cluster has a head of its own where all heads but one cost it less than 10 %: "
+        f"{sum(of_its_own)} of {len(of_its_own)}. The ReLUs above the heads bend, so single losses need not add up to "
+        "the whole.",
     )
 
 
@@ -145,19 +151,16 @@ def _greedy(results: Results) -> Told:
         "10 %",
         f"it stops at {shown(at['kept'], 2, percent=True)}, of which {shown(at['dead'], 2, percent=True)} are dead; "
         f"the answer is kept on {shown(at['right'], 2, percent=True)}",
-        NOT if at["kept"]["low"] > 0.12 else HOLDS,
-        "It never prunes dead neurons, as the paper has it, and so prunes all others first.",
+        joint([below(at["kept"], 0.12)]),
+        "Holds below 12 %. It never prunes dead neurons, as the paper has it.",
     )
 
 
-def above(one: Estimate, other: Estimate) -> str:
-    """Whether one mean lies above another, by their intervals."""
-    ends = (one["low"], one["high"], other["low"], other["high"])
-    if None in ends:
-        return OPEN
-    low, high, other_low, other_high = (float(end) for end in ends if end is not None)
-    return HOLDS if low > other_high else NOT if high <= other_low else _close(one, other)
+def higher(one: Estimate, other: Estimate) -> str:
+    """Whether one mean lies above another, as if they were of different inputs or neurons."""
+    return joint([above(difference(one, other), 0)])
 
 
-def _close(one: Estimate, other: Estimate) -> str:
-    return OPEN if one["mean"] != other["mean"] else NOT
+def told_of(found: bool | None) -> str:
+    """A part of a verdict in words."""
+    return "undecided" if found is None else "yes" if found else "no"

@@ -60,7 +60,7 @@ def filled_in(found: Mapping[str, Table]) -> Claim:
         "only with the mean in their place",
         "<br>".join(told),
         joint(list(lower.values())),
-        f"least relevant first; {deciding(lower, on, 'lower', 'higher')}",
+        f"least relevant first, lower is better:{deciding(lower, on, 'lower', 'higher')}",
         asked_here=True,
     )
 

@@ -86,9 +86,10 @@ def _better(source: str, data: str, pair: tuple[str, str], lerf: Lerf, filled: L
         f"{_bare(ours)} finds unimportant pixels better than {_bare(other)} "
         f"({'CIFAR-10' if data == 'cifar10' else 'ImageNet'})",
         published_areas(data, pair),
-        areas_told(lerf, on, told) + (f"<br>filled in from the surroundings, not the mean:<br>{again}" if again else ""),
+        areas_told(lerf, on, told)
+        + (f"<br>filled in from the surroundings, not the mean:<br>{again}" if again else ""),
         joint(list(lower.values())),
-        f"areas under |Δp| / p, lower is better, {_read(ours)}; {deciding(lower, lerf, 'lower', 'higher')}. Maps that "
+        f"areas under |Δp| / p, lower is better, {_read(ours)}:{deciding(lower, lerf, 'lower', 'higher')}<br>Maps that "
         "are multiplied by the input are small where a pixel is near the mean, where putting the mean changes nothing",
     )
 
@@ -150,8 +151,9 @@ def _best(lerf: Lerf) -> Claim:
         f"the areas before they were cut to three digits: ImageNet {areas}",
         "<br>".join(told),
         joint([every(list(found.values()))]),
-        "one counterexample refutes “all”. The best of P's methods (NeuronMCT by both gradients) against each other "
-        f"one: {deciding(found, lerf, 'below', 'above')}. In the published ImageNet areas GradCAM is below NeuronMCT",
+        "one counterexample refutes “all”. The best of P's methods (NeuronMCT by both gradients) is, against the other "
+        f"methods:{deciding(found, lerf, 'below', 'above')}<br>In the published ImageNet areas GradCAM is below "
+        "NeuronMCT",
     )
 
 
@@ -226,7 +228,7 @@ def _pruned(lerf: Lerf) -> Claim:
         areas_told(lerf, lerf, ("prunegrad", *OF_PG)),
         joint(best),
         f"best: certainly below each of {named(OF_PG)}. It is on {count(best)} networks, and certainly is not on "
-        f"{best.count(False)}. By method, {deciding(lower, lerf, 'below', 'above')}",
+        f"{best.count(False)}. Against the other methods it is:{deciding(lower, lerf, 'below', 'above')}",
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from critpath.report import Series, lines_svg, panels_svg
-from studies.perturbation import published
 from studies.measured import Table, ends
+from studies.perturbation import published
 from studies.perturbation.names import NAMES, NETWORKS, PUBLISHED, TABLE_2, change
 
 OF_PG = ("gradient", "gbp", "gradcam", "input-mct", "input-intgrad", "prunegrad", "prune-pgd", "rectgrad", "random")

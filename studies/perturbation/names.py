@@ -48,9 +48,13 @@ AREA = "area as published"
 CHANGE = "mean change of the response"
 
 
+AS_PUBLISHED = {"prunegrad": "neuron-mct"}
+"""What P's released code computes under another name."""
+
+
 def readings(method: str) -> tuple[str, ...]:
     """What stands for a method of P: for NeuronMCT the gradient as P defines it, and as its released code has it."""
-    return (method, "prunegrad") if method == "neuron-mct" else (method,)
+    return (method, *(own for own, name in AS_PUBLISHED.items() if name == method))
 
 
 def area(table: Table, method: str) -> Estimate:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from studies.measured import BY_METHOD, Table, tables
 from studies.perturbation import published
 from studies.perturbation.claims import claims
 from studies.perturbation.drawing import figures
-from studies.measured import BY_METHOD, Table, tables
-from studies.perturbation.names import CHEAPER, NAMES, NETWORKS, PUBLISHED, area, change
+from studies.perturbation.names import AS_PUBLISHED, CHEAPER, NAMES, NETWORKS, PUBLISHED, area, change
 from studies.study import shown
 from studies.tables import markdown_table
 
@@ -35,9 +35,10 @@ for ResNet-50; for the ResNet-8 they do not say one.
 LIMITS = """Removed pixels take images out of the data that the networks know; LeRF rewards maps whose small values lie
 together or at the border as well as maps that are right. Differences between methods are given the interval of two
 independent means, which is wider than a paired one where an image that is hard for one method is hard for the other;
-differences to random maps are paired. No correction is made for the number of comparisons. The photographs are probably
-training images of ResNet-50. The mean that replaces pixels is that of each network's preprocessing: ImageNet's for
-ResNet-20 and ResNet-56.
+differences to random maps are paired. *Certainly* says that a 95 % interval leaves the other answer out; no correction
+is made for the number of comparisons. The ResNet-8 is trained here, on fewer images than P's: what it alone decides is
+said of that network. The photographs are probably training images of ResNet-50. The mean that replaces pixels is that
+of each network's preprocessing: ImageNet's for ResNet-20 and ResNet-56.
 """
 
 
@@ -85,8 +86,8 @@ def _table_2(lerf: Mapping[str, Table]) -> str:
     ]
     return (
         "Area under |p - p'| / p from 0 to 10 %, least relevant first: lower is better. In brackets what was "
-        "published, for CIFAR-10 on P's ResNet-8. *PruneGrad (zeroed)* is also what P's released code computes as "
-        "NeuronMCT: its number is NeuronMCT's.\n\n" + markdown_table(("method", *heads), rows)
+        "published, for CIFAR-10 on P's ResNet-8. NeuronMCT's stands beside both of its gradients: frozen (P's "
+        "text) and zeroed (P's released code).\n\n" + markdown_table(("method", *heads), rows)
     )
 
 
@@ -125,7 +126,7 @@ def _beside(name: str, table: Table, method: str) -> str:
     if method not in table["columns"]:
         return ""
     data = PUBLISHED[name]
-    known = published.TABLE_2[data].get(method) if name in ("resnet8", "resnet50") else None
+    known = published.TABLE_2[data].get(AS_PUBLISHED.get(method, method)) if name in ("resnet8", "resnet50") else None
     told = "" if known is None else f" ({'copied' if (data, method) == published.COPIED else f'{known:g}'})"
     return shown(area(table, method), 4) + told
 

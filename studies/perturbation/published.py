@@ -85,7 +85,6 @@ TABLE_2: Mapping[str, Mapping[str, float]] = {
 """Areas as printed, cut to three digits."""
 
 
-
 def untruncated(data: str, method: str) -> float:
     """The area of a curve, which table 2 has cut to three digits."""
     line = (0.0, *CURVES[data][method])

@@ -40,7 +40,7 @@ def _by_size(lerf: Lerf, signed: Lerf) -> Claim:
         + "<br>".join(_two_ways(name, lerf[name], signed[name], known[name]) for name in on),
         joint(list(by_size.values())),
         "a part is true where the area by size is nearer to the published one (by ratio), and is decided where the two "
-        f"intervals do not overlap. {deciding(by_size, lerf, 'nearer by size', 'nearer by signed value')}",
+        f"intervals do not overlap:{deciding(by_size, lerf, 'nearer by size', 'nearer by signed value')}",
         asked_here=True,
     )
 

@@ -42,10 +42,10 @@ def areas_told(lerf: Lerf, networks: Iterable[str], methods: Sequence[str], digi
 
 
 def deciding(found: Found, lerf: Lerf, yes: str, no: str) -> str:
-    """Which networks and methods decide a claim and which way, and how many comparisons decide nothing."""
+    """Which methods and networks decide a claim and which way, and how many comparisons decide nothing: three lines."""
     sides = [f"certainly {word}: {_where(found, lerf, side)}" for word, side in ((yes, True), (no, False))]
     open_ = sum(1 for one in found.values() if one is None)
-    return "; ".join([*sides, f"not decided: {open_} of {len(found)} comparisons"])
+    return "<br>" + "<br>".join([*sides, f"not decided: {open_} of {len(found)} comparisons"])
 
 
 def _where(found: Found, lerf: Lerf, side: bool) -> str:
@@ -54,7 +54,7 @@ def _where(found: Found, lerf: Lerf, side: bool) -> str:
     for (name, method), one in found.items():
         if one is side:
             methods.setdefault(name, []).append(method)
-    return listed([f"{called(name, lerf[name])}: {', '.join(told)}" for name, told in methods.items()])
+    return "; ".join(f"{', '.join(told)} on {called(name, lerf[name])}" for name, told in methods.items()) or "none"
 
 
 def published_areas(data: str, methods: Sequence[str]) -> str:

@@ -147,7 +147,9 @@ def _areas(results: Results) -> str:
 def _kept_and_retrained(kar: Results) -> str:
     ranked = sorted(kar["areas"].items(), key=lambda item: -float(item[1]["mean"] or 0))
     rows = [[NAMES[m], shown(area, 3), shown(kar["to_random"].get(m), 3), str(area["n"])] for m, area in ranked]
-    told = "Only the most relevant pixels stay, the others become the mean: high is good. The papers do not show it.\n\n"
+    told = (
+        "Only the most relevant pixels stay, the others become the mean: high is good. The papers do not show it.\n\n"
+    )
     return told + markdown_table(["method", "area", "less that of random maps", "seeds"], rows)
 
 

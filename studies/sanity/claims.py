@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.measured import (
-    Table,
-    above,
-    below,
-    column,
-    count,
-    curve,
-    gap,
-    ends,
-    joint,
-    within,
-)
+from studies.measured import Table, column, count, curve, ends, every, gap
 from studies.sanity.names import NAMES, NETWORKS, SIMILARITIES, published_means
+from studies.sanity.published import CURVES, STAGES
 from studies.sanity.values import ANY, at_six, less, mean, means, middle, published, told
-from studies.study import Claim, Estimate, shown
+from studies.study import Claim, Estimate, above, below, joint, shown, within
 
 P7, PG3 = "P, figure 7", "PG, figure 3a, b"
 
@@ -28,13 +18,16 @@ MARGIN = 0.1
 
 OF_PG = ("spearman_abs", "spearman")
 
+FIRST = STAGES.index("b15")
+"""From here on a bottleneck is random."""
+
 
 def claims(results: Mapping[str, Any]) -> list[Claim]:
     """All claims with their verdicts."""
     found = results["tables"]
     stages, dear, small = found["stages/stages"], found["dear/layers"], found["intgrad/layers"]
     return [
-        _insensitive(stages),
+        _insensitive(stages, dear),
         _as_the_gradient(stages),
         _neuron_intgrad(small),
         _numbers(stages, found["released/stages-reselected"]),
@@ -48,32 +41,49 @@ def claims(results: Mapping[str, Any]) -> list[Claim]:
     ]
 
 
-def _insensitive(table: Table) -> Claim:
-    others = ("gradient", "gradcam", "input-mct", "neuron-mct")
-    higher = [
-        below(gap(mean(table, m, key), mean(table, "gbp", key)), 0) for key in ANY for m in others
-    ]  # fmt: skip
+def _insensitive(table: Table, dear: Table) -> Claim:
+    known = ("gradient", "gradcam", "input-mct", "neuron-mct", "prunegrad", "neuron-intgrad")
+    others = [m for m in known if m in table["columns"]]
+    higher = [below(gap(mean(table, m, key), mean(table, "gbp", key)), 0) for key in ANY for m in others]
+    higher += [below(gap(at_six(dear, "input-intgrad", key), at_six(table, "gbp", key)), 0) for key in ANY]
+    last = ", ".join(f"{SIMILARITIES[key]} {shown(column(table, 'gbp', _last(key)))}" for key in ANY)
     return Claim(
         P7,
-        "GBP hardly changes when the network is randomised: of all methods it stays the most similar",
-        published(("gbp", "gradient", "gradcam"), ANY),
-        told(means(table, ("gbp", "gradient", "gradcam"), ANY)),
+        f"Of GBP, {_names(others)} and InputIntGrad, GBP's map stays the most similar when the network is randomised",
+        published(("gbp", "gradient", "gradcam", "input-mct", "neuron-mct", "input-intgrad"), ANY),
+        told(
+            means(table, ("gbp", *others), ANY) | {("input-intgrad", k): at_six(dear, "input-intgrad", k) for k in ANY}
+        )
+        + f"<br>GBP when all parameters are random: {last}",
         joint(higher),
-        f"means over 18 stages; GBP is above {count(higher)} of the comparisons with {_names(others)}",
+        f"means over 18 stages, InputIntGrad's over six; GBP is certainly above in {count(higher)} comparisons"
+        + ("" if known[-1] in others else ". The figure's NeuronIntGrad is not measured on this network"),
     )
+
+
+def _last(key: str) -> str:
+    return f"{SIMILARITIES[key]}, last stage"
 
 
 def _as_the_gradient(table: Table) -> Claim:
     ours = ("neuron-mct", "prunegrad")
-    alike = [within(gap(mean(table, m, key), mean(table, "gradient", key)), MARGIN) for key in ANY for m in ours]
+    pairs = [(m, key) for key in ANY for m in ours]
+    alike = [within(gap(mean(table, m, key), mean(table, "gradient", key)), MARGIN) for m, key in pairs]
     return Claim(
         P7,
         "NeuronMCT is as sensitive to the parameters as the gradient",
         published(("gradient", "neuron-mct"), ANY),
         told(means(table, ("gradient", *ours), ANY)),
         joint(alike),
-        f"alike: means over the stages differ by at most {MARGIN:g}, with the whole interval; {count(alike)} do",
+        f"alike: means over the stages differ by at most {MARGIN:g}, with the whole interval. Of NeuronMCT by both its "
+        f"gradients, frozen (P's text) and zeroed (its released code), {count(alike)} do; not: {_not_so(alike, pairs)}",
     )
+
+
+def _not_so(found: Sequence[bool | None], pairs: Sequence[tuple[str, str]]) -> str:
+    """The pairs of which it is certain that it is not so."""
+    told = [f"{SIMILARITIES[k]} of {NAMES[m]}" for (m, k), so in zip(pairs, found, strict=True) if so is False]
+    return ", ".join(told) or "none"
 
 
 def _neuron_intgrad(table: Table) -> Claim:
@@ -87,7 +97,8 @@ def _neuron_intgrad(table: Table) -> Claim:
         published(("gradient", "neuron-intgrad"), ANY),
         told(pairs),
         joint(alike),
-        f"measured on {NETWORKS[table['model']]} at six stages. The published row is of a ResNet-50 whose ReLU modules "
+        f"alike: within {MARGIN:g}, with the whole interval, {count(alike)} are; on {NETWORKS[table['model']]} at six "
+        f"stages, with the other neurons frozen. The published row is of a ResNet-50 whose ReLU modules "
         "are used several times, on which the released NeuronIntGrad scores only the first 17 of 49 calls",
     )
 
@@ -100,21 +111,25 @@ def _numbers(fixed: Table, released: Table) -> Claim:
     first, second = (
         {pair: within(less(mean(table, *pair), known[pair]), MARGIN) for pair in pairs} for table in (released, fixed)
     )
+    frozen = {
+        ("neuron-mct", k): within(less(mean(fixed, "neuron-mct", k), known["neuron-mct", k]), MARGIN) for k in ANY
+    }
     return Claim(
         P7,
         "The curves themselves",
         f"{len(pairs)} curves of {len(methods)} methods",
-        f"the class predicted at each stage: {_near(first)}<br>the original class: {_near(second)}",
+        f"the class predicted at each stage: near in {_near(first)}<br>the original class: near in {_near(second)}",
         joint(list(first.values())),
         f"near: the mean over the stages is within {MARGIN:g} of the published one, with the whole interval. The "
         "released code explains the class that the randomised network predicts, so the verdict is on that. Further "
-        f"away: {_further(first)}; with the original class {_further(second)}",
+        f"away: {_not_so(list(first.values()), list(first))}; with the original class {_not_so(list(second.values()), list(second))}. NeuronMCT's curves are set beside the "
+        f"zeroed gradient's; the frozen one's, with the original class, are near in {_near(frozen)}",
     )
 
 
 def _near(found: Mapping[tuple[str, str], bool | None]) -> str:
     parts = list(found.values())
-    return f"{count(parts)} are near, {parts.count(False)} are not"
+    return f"{count(parts)}, certainly not in {parts.count(False)}"
 
 
 def _reselected(fixed: Table, released: Table) -> Claim:
@@ -122,7 +137,7 @@ def _reselected(fixed: Table, released: Table) -> Claim:
     pairs = [(m, k) for k in ANY for m in ("gradient", "gbp", "gradcam", "input-mct", "prunegrad")]
     moved = {pair: gap(mean(released, *pair), mean(fixed, *pair)) for pair in pairs}
     large = {pair: within(value, MARGIN) for pair, value in moved.items()}
-    far = [f"{NAMES[m]}'s {SIMILARITIES[k]} {shown(moved[m, k])}" for (m, k), small in large.items() if small is False]
+    far = [f"{SIMILARITIES[k]} of {NAMES[m]} {shown(moved[m, k])}" for (m, k), small in large.items() if small is False]
     return Claim(
         P7,
         "It makes no difference that the released code explains the class predicted by the randomised network",
@@ -130,40 +145,49 @@ def _reselected(fixed: Table, released: Table) -> Claim:
         ("moved by more than the margin: " + ", ".join(far)) if far else "no mean is moved by more than the margin",
         joint(list(large.values())),
         f"predicted less original class, means over the stages; the margin is {MARGIN:g}. For a class that the "
-        "randomised network does not predict, GradCAM's weights are often negative, and its map is zero where they are",
+        "randomised network does not predict, GradCAM's weights can all be negative, and then its map is zero",
+        asked_here=True,
     )
-
-
-def _further(found: Mapping[tuple[str, str], bool | None]) -> str:
-    return ", ".join(f"{NAMES[m]}'s {SIMILARITIES[k]}" for (m, k), near in found.items() if near is False) or "none"
 
 
 def _signed(table: Table, dear: Table) -> Claim:
     line = f"{SIMILARITIES['spearman']} with the original map"
-    free = [v for m in ("gradient", "input-mct", "neuron-mct", "prunegrad") for v in curve(table, m, line)[2:]]
-    free += curve(dear, "input-intgrad", line)[2:]
-    coarse = [column(table, m, "Spearman, last stage") for m in ("gbp", "gradcam")]
-    largest = max(abs(ends(v)[0]) for v in free)
+    methods = ("gradient", "input-mct", "neuron-mct", "prunegrad")
+    free = [v for m in methods for v in curve(table, m, line)[FIRST:]]
+    free += curve(dear, "input-intgrad", line)[FIRST:]
+    known = [abs(v) for m in (*methods[:3], "input-intgrad") for v in CURVES["spearman"][m][FIRST:]]
+    last = [CURVES["spearman"][m][-1] for m in ("gbp", "gradcam")]
+    near = [within(v, MARGIN) for v in free]
+    coarse = [column(table, m, _last("spearman")) for m in ("gbp", "gradcam")]
     return Claim(
         "PG, figure 3a",
-        "Spearman's correlation of signed maps is about 0 from the second bottleneck on, for all but GBP and GradCAM",
-        "at most 0.04; at the last stage GBP 0.16, GradCAM 0.42",
-        f"at most {largest:.2f}; at the last stage GBP {shown(coarse[0])}, GradCAM {shown(coarse[1])}",
-        joint([*(within(v, MARGIN) for v in free), *(above(v, 0) for v in coarse)]),
-        f"{len(free)} stages of gradient, InputMCT, NeuronMCT, PruneGrad and InputIntGrad lie within {MARGIN:g} of 0, "
-        "or not; GBP and GradCAM lie above 0, or not",
+        f"From the first randomised bottleneck on, Spearman's correlation of signed maps is about 0 for "
+        f"{_names(methods)} and InputIntGrad, and it stays above 0 to the last stage for GBP and GradCAM",
+        f"in P's file at most {max(known):.2f}; at the last stage GBP {last[0]:.2f}, GradCAM {last[1]:.2f}",
+        f"at most {max(abs(ends(v)[0]) for v in free):.2f}; at the last stage GBP {shown(coarse[0])}, "
+        f"GradCAM {shown(coarse[1])}",
+        joint([every(near), *(above(v, 0) for v in coarse)]),
+        f"three parts: that all {len(near)} means over photographs, one a stage and method, lie within {MARGIN:g} of 0 "
+        f"with the whole interval ({count(near)} do, {near.count(False)} certainly do not); that GBP's last one lies "
+        "above 0; that GradCAM's does. It is what the figure's curves show, not a sentence of PG",
     )
 
 
 def _prunegrad(table: Table) -> Claim:
+    """The most sensitive: no method lies certainly lower by more than half the margin."""
+    others = ("gbp", "gradcam", "input-mct", "rectgrad", "prunegrad-mid")
     alike = [within(gap(mean(table, "prunegrad", k), mean(table, "gradient", k)), MARGIN) for k in OF_PG]
+    pairs = [(m, k) for k in OF_PG for m in others]
+    lowest = [below(gap(mean(table, "gradient", k), mean(table, m, k)), MARGIN / 2) for m, k in pairs]
     return Claim(
         PG3,
         "The gradient is the most sensitive, and PruneGrad is equally sensitive",
         "curves without numbers",
-        told(means(table, ("gradient", "prunegrad"), OF_PG)),
-        joint(alike),
-        f"alike: means over the stages differ by at most {MARGIN:g}, with the whole interval",
+        told(means(table, ("gradient", "prunegrad", *others), OF_PG)),
+        joint([*alike, *lowest]),
+        f"PruneGrad: {count(alike)} means over the stages differ from the gradient's by at most {MARGIN:g}, with the "
+        f"whole interval. The gradient's is lower than other methods', or higher by less than {MARGIN / 2:g}, in "
+        f"{count(lowest)} comparisons; certainly not: {_not_so(lowest, pairs)}",
     )
 
 
@@ -183,9 +207,9 @@ def _others(table: Table) -> Claim:
 
 def _lower(one: Estimate, other: Estimate) -> bool | None:
     """Whether one is lower; what is certainly about the same is not."""
-    gap = gap(one, other)
-    found = below(gap, 0)
-    return False if found is None and within(gap, MARGIN / 2) else found
+    apart = gap(one, other)
+    found = below(apart, 0)
+    return False if found is None and within(apart, MARGIN / 2) else found
 
 
 def _rectgrad(table: Table, dear: Table) -> Claim:
@@ -200,23 +224,24 @@ def _rectgrad(table: Table, dear: Table) -> Claim:
         "curves without numbers",
         told(known | measured),
         joint(nearer),
-        "like GBP: more similar than half-way between the gradient and GBP, at six stages; PG does not say which share "
-        f"of the neurons its RectGrad keeps; {count(nearer)} are",
+        f"like GBP: more similar than half-way between the gradient and GBP, at six stages; {count(nearer)} are, "
+        f"certainly not: {_not_so(nearer, list(measured))}. PG does not say which share of the neurons its "
+        "RectGrad keeps. With half kept it is GBP itself at each site where the middle product is 0",
     )
 
 
 def _coarse(table: Table) -> Claim:
     coarse = ("gradcam", "prunegrad-mid")
-    higher = [
-        below(gap(mean(table, "prunegrad", key), mean(table, m, key)), 0) for key in OF_PG for m in coarse
-    ]  # fmt: skip
+    pairs = [(m, key) for key in OF_PG for m in coarse]
+    higher = [below(gap(mean(table, "prunegrad", key), mean(table, m, key)), 0) for m, key in pairs]
     return Claim(
         PG3,
         "The coarse maps of GradCAM and PruneGrad-Mid stay more similar than PruneGrad's",
         "curves without numbers",
         told(means(table, ("prunegrad", *coarse), OF_PG)),
         joint(higher),
-        "PruneGrad-Mid's map is never negative, so both its correlations are of the same map",
+        f"certainly not: {_not_so(higher, pairs)}. PruneGrad-Mid's map is never negative, so both its "
+        "correlations are of the same map",
     )
 
 

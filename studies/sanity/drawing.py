@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from critpath.report import Series, lines_svg, panels_svg, picture_grid
 from studies.measured import Table, curve, ends
-from studies.sanity.names import NAMES, SIMILARITIES
+from studies.sanity.names import AS_PUBLISHED, SIMILARITIES, bare
 from studies.sanity.published import CURVES, STAGES
 from studies.sanity.values import SIX
 from studies.sanity.work import picture
 
 OF_P = ("gradient", "gbp", "gradcam", "input-mct", "neuron-mct")
-RELEASED = {"neuron-mct": "prunegrad"}
+RELEASED = {name: own for own, name in AS_PUBLISHED.items()}
 """What the released code computes under a method's name."""
 OF_PG = ("gradient", "gbp", "gradcam", "input-mct", "prunegrad", "prunegrad-mid", "rectgrad")
 
@@ -37,23 +37,19 @@ def figures(results: Mapping[str, Any]) -> Mapping[str, bytes]:
 def _figure_7(stages: Table, released: Table, dear: Table, key: str) -> list[str]:
     """Measured for the original class, measured as released, and published."""
     word = SIMILARITIES[key]
-    measured = {_bare(m): _line(stages, m, word) for m in OF_P}
-    measured[_bare("input-intgrad")] = _line(dear, "input-intgrad", word)
-    again = {_bare(m): _line(released, RELEASED.get(m, m), word) for m in OF_P}
+    measured = {bare(m): _line(stages, m, word) for m in OF_P}
+    measured[bare("input-intgrad")] = _line(dear, "input-intgrad", word)
+    again = {bare(m): _line(released, RELEASED.get(m, m), word) for m in OF_P}
     order = [*OF_P, "input-intgrad", "neuron-intgrad"]
-    published = {_bare(m): Series(range(len(STAGES)), CURVES[key][m]) for m in order}
+    published = {bare(m): Series(range(len(STAGES)), CURVES[key][m]) for m in order}
     told = {"the original class": measured, "the class predicted": again, "published": published}
     return [_chart(lines, word, what) for what, lines in told.items()]
 
 
-def _bare(method: str) -> str:
-    return NAMES[method].split(" (")[0]
-
-
 def _figure_3(stages: Table, dear: Table, key: str) -> str:
     word = SIMILARITIES[key]
-    measured = {NAMES[m]: _line(stages, m, word) for m in OF_PG}
-    return _chart(measured | {NAMES["prune-pgd"]: _line(dear, "prune-pgd", word)}, word, "measured")
+    measured = {bare(m): _line(stages, m, word) for m in OF_PG}
+    return _chart(measured | {bare("prune-pgd"): _line(dear, "prune-pgd", word)}, word, "measured")
 
 
 def _chart(lines: Mapping[str, Series], word: str, what: str) -> str:
@@ -77,7 +73,7 @@ def _maps(maps: Mapping[str, Any]) -> bytes:
     rows = [[_grey(maps[name][m]["map"]) for m in methods] for name in names]
     kinds = {"methods": "trained", "randomised": "random"}
     told = [f"{int(name.split('.')[0]) + 1}, {kinds[name.split('.')[1]]}" for name in names]
-    return picture_grid(rows, told, [_bare(m) for m in methods])
+    return picture_grid(rows, told, [bare(m) for m in methods])
 
 
 def _sparsities(maps: Mapping[str, Any]) -> bytes:

@@ -15,20 +15,29 @@ NAMES = {
     "input-intgrad": "InputIntGrad",
     "neuron-mct": "NeuronMCT (frozen)",
     "neuron-intgrad": "NeuronIntGrad (frozen)",
-    "prunegrad": "PruneGrad",
+    "prunegrad": "PruneGrad (zeroed)",
     "prunegrad-90": "PruneGrad, 90 %",
     "prunegrad-mid": "PruneGrad-Mid",
     "prune-pgd": "PrunePGD",
     "rectgrad": "RectGrad",
     "rectgrad-50": "RectGrad, half kept",
+    "smoothgrad": "SmoothGrad",
     "edges": "edges (no network)",
     "random": "random",
 }
+
+AS_PUBLISHED = {"prunegrad": "neuron-mct"}
+"""What P's released code computes under another name."""
 
 NETWORKS = {"resnet50": "ResNet-50", "resnet18": "ResNet-18"}
 
 SIMILARITIES = {"ssim": "SSIM", "spearman_abs": "Spearman of |map|", "spearman": "Spearman"}
 """As a run's tables call them."""
+
+
+def bare(method: str) -> str:
+    """A name as the papers write it."""
+    return NAMES[method].split(" (")[0]
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 from studies.measured import BY_METHOD, Table, column, curve, tables
 from studies.sanity.claims import claims
 from studies.sanity.drawing import figures
-from studies.sanity.names import NAMES, NETWORKS, SIMILARITIES, published_means
+from studies.sanity.names import AS_PUBLISHED, NAMES, NETWORKS, SIMILARITIES, published_means
 from studies.study import Estimate, shown
 from studies.tables import markdown_table
 
@@ -33,11 +33,12 @@ papers' sparsity of 70 %. PG does not say which share RectGrad keeps; its author
 
 LIMITS = """The photographs are probably training images of the network, one of each of ten classes. Intervals are over
 photographs; all share one draw of the random parameters. Differences between methods are given the interval of two
-independent means, which is wider than a paired one where methods agree about which photographs are hard. Low similarity
-shows that a map depends on the parameters, not that it is right: noise that is drawn anew would be best. SSIM is high
-between any two maps that are near zero at most pixels. GradCAM's map of a randomised network is often zero everywhere
-for the original class; such a map has no ranks, and the photograph is left out of Spearman's correlations at that
-stage.
+independent means, which is wider than a paired one where methods agree about which photographs are hard. *Certainly*
+says that a 95 % interval leaves the other answer out; no correction is made for the number of comparisons. Low
+similarity shows that a map depends on the parameters, not that it is right: noise that is drawn anew would be best.
+SSIM is high between any two maps that are near zero at most pixels. GradCAM's map of a randomised network is often zero
+everywhere for the original class; such a map has no ranks, and the photograph is left out of Spearman's correlations at
+that stage.
 """
 
 
@@ -75,13 +76,14 @@ def _means(table: Table) -> str:
     head = ("method", *(word for word in SIMILARITIES.values()))
     rows = [(NAMES[method], *(_beside(table, method, key) for key in SIMILARITIES)) for method in table["columns"]]
     return (
-        f"{table['n']} photographs; in brackets what was published, the mean of its 18 numbers.\n\n"
+        f"{table['n']} photographs; in brackets what was published, the mean of its 18 numbers, "
+        "NeuronMCT's beside both of its gradients: frozen (P's text) and zeroed (P's released code).\n\n"
         + markdown_table(head, rows)
     )
 
 
 def _beside(table: Table, method: str, similarity: str) -> str:
-    told = published_means().get((method, similarity))
+    told = published_means().get((AS_PUBLISHED.get(method, method), similarity))
     measured = shown(_mean(table, method, similarity))
     return measured if told is None else f"{measured} ({told:.2f})"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from studies.measured import Table, column, curve, ends, estimated
-from studies.sanity.names import NAMES, SIMILARITIES, published_means
+from studies.sanity.names import NAMES, SIMILARITIES, bare, published_means
 from studies.study import Estimate, shown
 
 SIX = (1, 4, 10, 14, 17, 18)
@@ -56,5 +56,5 @@ def published(methods: Sequence[str], keys: Iterable[str]) -> str:
     """Means over the 18 stages of the published curves."""
     known = published_means()
     return "<br>".join(
-        f"{SIMILARITIES[key]}: " + ", ".join(f"{NAMES[m]} {known[m, key]:.2f}" for m in methods) for key in keys
+        f"{SIMILARITIES[key]}: " + ", ".join(f"{bare(m)} {known[m, key]:.2f}" for m in methods) for key in keys
     )

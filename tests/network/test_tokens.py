@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import critpath as cp
+from critpath.errors import InputError
 from critpath.network import tokens_of
 from critpath.response import respond
 
@@ -35,6 +36,14 @@ class Looks(nn.Module):
         return self.out((F.relu(self.hidden(embedded)) * weights).sum(1))
 
 
+def shifted(ids: Tensor) -> Tensor:
+    """One to the right, behind a start, as decoders of translation models have it."""
+    found = ids.new_zeros(len(ids), ids.shape[1] + 1)
+    found[:, 1:] = ids.clone()
+    found[:, 0] = 7
+    return found
+
+
 WAYS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "module": lambda m, ids: m.table(ids),
     "function": lambda m, ids: F.embedding(input=ids, weight=m.table.weight),
@@ -49,6 +58,15 @@ WAYS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "sequence first": lambda m, ids: m.table(ids.t().contiguous()).transpose(0, 1),
     "one at a time": lambda m, ids: torch.stack([m.table(ids[:, i]) for i in range(4)], dim=1),
     "another vocabulary": lambda m, ids: m.table(torch.arange(9).flip(0).flip(0)[ids]),
+    "turned over": lambda m, ids: m.table(ids.flip(1)).flip(1),
+    "rolled": lambda m, ids: m.table(torch.roll(ids, 1, dims=1)).roll(-1, 1),
+    "padded and cut": lambda m, ids: m.table(F.pad(ids, (1, 1), value=8))[:, 1:-1],
+    "joined with a start": lambda m, ids: m.table(torch.cat([ids.new_full((len(ids), 1), 7), ids], dim=1))[:, 1:],
+    "shifted in place": lambda m, ids: m.table(shifted(ids))[:, 1:],
+    "a slice, cast, before all": lambda m, ids: 0 * m.places(ids[:, :-1].long()).sum() + m.table(ids),
+    "a table with all its columns": lambda m, ids: m.table.weight[ids, :],
+    "row by row": lambda m, ids: torch.stack([m.table(row) for row in ids]),
+    "picked": lambda m, ids: m.table(ids.gather(1, torch.arange(4).expand_as(ids))),
     "changed": lambda m, ids: m.table(torch.where(ids < 9, ids, 0).clamp(0, 8)),
 }
 
@@ -74,6 +92,43 @@ def test_tokens_of_which_only_some_are_looked_up() -> None:
     found = cp.attribute(cp.Network(model), IDS, "gradient", target=1)
     assert (found[:, ::2] > 0).all()
     assert not found[:, 1::2].any()
+
+
+def test_what_is_put_in_the_place_of_a_token_is_none() -> None:
+    model = looking("module")
+    model.look = lambda m, ids: m.table(torch.where(ids == 1, 6, ids)) + m.table(ids.masked_fill(ids > 1, 6))
+    first, second = cp.Network(model).run(IDS).lookups
+    assert torch.equal(first.any(-1), IDS != 1)
+    assert torch.equal(second.any(-1), IDS <= 1)
+
+
+def test_the_same_tokens_in_two_orders_both_move() -> None:
+    model = looking("module")
+    model.look = lambda m, ids: m.table(ids) + m.places(ids.flip(1))
+    found = cp.attribute(cp.Network(model), IDS, "integrated_gradients", target=0, points=400)
+    start = model.above(torch.zeros(2, 4, 5, dtype=torch.float64))
+    assert torch.allclose(found.sum(1), (model(IDS) - start)[:, 0], atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "mix", [lambda ids: (ids + ids.flip(1)) % 9, lambda ids: ids.sort(1).values, lambda ids: ids.cumsum(1) % 9]
+)
+def test_lookups_of_several_tokens_together_are_told(mix: Callable[[Tensor], Tensor]) -> None:
+    model = looking("module")
+    model.look = lambda m, ids: m.table(ids) + m.places(mix(ids))
+    net = cp.Network(model)
+    assert net.run(IDS).mixed == ("places",)
+    assert "places: looks up integers made of several tokens" in str(net.doctor(IDS))
+    with pytest.raises(InputError, match="places looks up integers made of several tokens"):
+        cp.attribute(net, IDS, "gradient")
+    assert cp.score(net, IDS).batch == 2
+
+
+def test_positions_counted_from_the_tokens_that_are_there_are_no_tokens() -> None:
+    model = looking("module")
+    model.look = lambda m, ids: m.table(ids) + m.places(ids.ne(0).int().cumsum(1).long())
+    run = cp.Network(model).run(IDS)
+    assert (len(run.lookups), run.mixed) == (1, ())
 
 
 def test_positions_that_equal_the_tokens_are_no_tokens() -> None:

@@ -173,9 +173,9 @@ def test_verdicts_of_differences() -> None:
         return verdict_of([{"mean": sum(e) / 2, "low": e[0], "high": e[1], "n": 9} for e in ends])
 
     assert of((0.1, 0.2), (0.3, 0.4)) == HOLDS
-    assert of((0.1, 0.2), (-0.3, 0.4)) == of((0.1, 0.2), (-0.3, -0.1)) == PARTLY
-    assert of((-0.1, 0.2), (-0.3, -0.1)) == of((0.1, 0.2), (-0.3, -0.1), (-0.2, -0.1)) == NOT
-    assert of((-0.1, 0.2)) == OPEN
+    assert of((0.1, 0.2), (-0.3, 0.4)) == of((0.1, 0.2), (-0.3, -0.1), (-0.2, -0.1)) == PARTLY
+    assert of((-0.2, -0.1), (-0.3, -0.1), (-0.1, 0.2)) == NOT
+    assert of((-0.1, 0.2)) == of((-0.1, 0.2), (-0.3, -0.1)) == OPEN
 
 
 def variant(own: float, other: float) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from studies.faults import maps, sanity, texts, work
+from studies.faults.claims import claims
 from studies.faults.paths import shares_of_sites
 from studies.faults.subjects import subject
 from studies.folded import estimated, joined
+from studies.folders import Study
 from studies.plain import plain
+from studies.study import HOLDS, NOT, OPEN, PARTLY, Estimate
 
 
 class TestTexts:
@@ -115,3 +120,55 @@ class TestFolded:
         assert found["a"]["mean"] == 2
         assert found["a"]["n"] == 2
         assert (found["names"], found["n"]) == (["x"], 7)
+
+
+def kept() -> dict[str, Any]:
+    return copy.deepcopy(Study("faults").kept())
+
+
+def verdict(results: dict[str, Any], words: str) -> str:
+    (found,) = (claim.verdict for claim in claims(results) if words in claim.claim)
+    return found
+
+
+def of(mean: float, half: float = 0.001) -> Estimate:
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": 9}
+
+
+class TestVerdictsFollowTheNumbers:
+    def test_paths_of_the_asked_size(self) -> None:
+        results = kept()
+        for percent in (50, 70, 90):
+            results["selections.squeezenet"][f"ties, {percent} %"]["kept, released"] = of(1 - percent / 100)
+        for network in ("resnet8", "resnet20"):
+            results[f"integrals.{network}"]["calls"]["kept, released"] = of(0.1)
+            results[f"integrals.{network}"]["alphas"]["jaccard"] = of(0.99)
+        results["gates.resnet20"]["ties of gates"]["kept, released"] = of(0.1)
+        for words in ("A percentile", "on ResNet-8", "equation 4", "DGR(init=r)"):
+            assert (verdict(kept(), words), verdict(results, words)) in ((NOT, HOLDS), (PARTLY, HOLDS))
+
+    @pytest.mark.parametrize(
+        ("signed", "wanted"), [(of(0.07, 0.01), OPEN), (of(0.01), HOLDS), (of(0.2), NOT)], ids=("near", "less", "more")
+    )
+    def test_signed_ranks_against_random_maps(self, signed: Estimate, wanted: str) -> None:
+        results = kept()
+        for network in ("resnet20", "squeezenet"):
+            for row in results[f"maps.{network}"]["lerf"].values():
+                row["released"] = signed
+            results[f"maps.{network}"]["lerf"]["random"]["right"] = of(0.1, 0.05)
+        assert verdict(results, "LeRF tells maps") == wanted
+
+    def test_both_maps_have_to_lose_their_likeness(self) -> None:
+        for method in ("Gradient", "NeuronMCT"):
+            results = kept()
+            *_, last = results["sanity.resnet20"]["class re-picked"][method].values()
+            last["spearman"] = of(-0.6)
+            assert (verdict(kept(), "re-picked"), verdict(results, "re-picked")) == (HOLDS, PARTLY)
+
+    def test_the_worked_examples(self) -> None:
+        results = kept()
+        found = results["texts"]["examples"]
+        found["saturation, max"]["gradient x activation"] = 0.0
+        found["overshoot, 1 - ε"]["gradient x activation"] = 1 - found["ε"]
+        found["roots"]["hidden integral"] = 2 / 3
+        assert (verdict(kept(), "worked examples"), verdict(results, "worked examples")) == (PARTLY, HOLDS)

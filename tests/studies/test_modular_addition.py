@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from studies.folders import Study
 from studies.modular_addition import measures, work
+from studies.modular_addition.claims import claims
 from studies.modular_addition.clusters import answers, every_input, frequencies, sampled
 from studies.networks import modadd113
+from studies.study import HOLDS, NOT, OPEN
 from torch.nn import functional as F
 
 from critpath.zoo.weights import read_weights
@@ -70,6 +75,23 @@ def test_frequencies_of_cosines() -> None:
     assert found.of.tolist() == [5, 50, 7]
     assert found.explained[:2].tolist() == pytest.approx([1, 1])
     assert 0.5 < float(found.explained[2]) < 1
+
+
+def test_verdicts_follow_the_numbers() -> None:
+    def verdict(results: dict[str, Any], words: str) -> str:
+        (found,) = (claim.verdict for claim in claims(results) if words in claim.claim)
+        return found
+
+    results = copy.deepcopy(Study("modular_addition").kept())
+    before = {words: verdict(results, words) for words in ("whole clusters", "Greedy", "A head feeds", "same answer")}
+    assert before == {"whole clusters": NOT, "Greedy": NOT, "A head feeds": NOT, "same answer": HOLDS}
+    near = {"mean": 0.1, "low": 0.05, "high": 0.2, "n": 9}
+    results["logit"]["greedy"]["0.9"]["kept"] = near
+    results["logit"]["taylor"]["0.9"]["frequencies"] = {"mean": 2.0, "low": 1.5, "high": 2.5, "n": 9}
+    results["answers"]["taylor"]["same sum"] = results["answers"]["taylor"]["neither"] = near
+    results["heads"]["feeds"] = [[float(head == cluster) for cluster in range(6)] for head in range(4)]
+    after = {words: verdict(results, words) for words in before}
+    assert after == {"whole clusters": HOLDS, "Greedy": OPEN, "A head feeds": HOLDS, "same answer": OPEN}
 
 
 def test_samples_are_inputs() -> None:

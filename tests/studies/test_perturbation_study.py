@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from studies.perturbation import drawing, measured, page, published
+from studies.perturbation import drawing, page, published
 from studies.perturbation.claims import claims
 from studies.perturbation.names import AREA, CHANGE, NAMES, TABLE_2
 from studies.perturbation.telling import nearer
-from studies.study import HOLDS, NOT, NOT_COMPARABLE, OPEN, PARTLY, Claim
+from studies.study import HOLDS, NOT, NOT_COMPARABLE, OPEN, PARTLY, Claim, above, within
+
+from studies import measured
 
 OTHER = ("prunegrad", "prunegrad-90", "prunegrad-mid", "prune-pgd", "rectgrad", "edges", "random")
 NETWORKS = ("resnet8", "resnet20", "resnet56", "resnet50")
@@ -82,20 +84,26 @@ def test_the_copied_row() -> None:
 
 
 def test_published_numbers_hold_but_where_they_contradict_the_text() -> None:
+    """P's order on ImageNet has GradCAM before NeuronMCT, PG has PruneGrad, its zeroed gradient, before GradCAM."""
     found = {claim: one.verdict for claim, one in _verdicts().items()}
     not_held = {words: verdict for words, verdict in found.items() if verdict != HOLDS}
     assert not_held == {
         "NeuronIntGrad finds unimportant pixels better than InputIntGrad (ImageNet)": NOT_COMPARABLE,
         "NeuronMCT and NeuronIntGrad perform best on Birdsnap": NOT_COMPARABLE,
+        "The order of the methods (ImageNet)": PARTLY,
     }
 
 
 @pytest.mark.parametrize(
     ("changes", "words", "verdict"),
     [
-        ({"neuron-mct": 0.09}, "NeuronMCT finds unimportant pixels better than InputMCT (CIFAR-10)", NOT),
+        (
+            {"neuron-mct": 0.09, "prunegrad": 0.09},
+            "NeuronMCT finds unimportant pixels better than InputMCT (CIFAR-10)",
+            NOT,
+        ),
         ({"neuron-intgrad": 0.09}, "NeuronIntGrad finds unimportant pixels better than InputIntGrad (CIFAR-10)", NOT),
-        ({"gradcam": 0.001}, "“In all experiments our methods perform best”", PARTLY),
+        ({"gradcam": 0.001}, "“In all experiments our methods perform best”", NOT),
         ({"gradcam": 0.5}, "The order of the methods (ImageNet)", PARTLY),
         ({"prunegrad": 0.5}, "PruneGrad performs best in estimating unimportant pixels", NOT),
         ({"prune-pgd": 0.5}, "PrunePGD and PruneGrad perform similarly", NOT),
@@ -134,7 +142,7 @@ def test_the_page_and_its_figures() -> None:
 def test_differences_are_those_of_independent_means() -> None:
     one = measured.estimated(0.5, 0.2, 0.9, 10)
     other = measured.estimated(0.1, 0.06, 0.13, 10)
-    found = measured.difference(one, other)
+    found = measured.gap(one, other)
     assert found["low"] == pytest.approx(0.4 - (0.3**2 + 0.03**2) ** 0.5)
     assert found["high"] == pytest.approx(0.4 + (0.4**2 + 0.04**2) ** 0.5)
 
@@ -142,9 +150,9 @@ def test_differences_are_those_of_independent_means() -> None:
 def test_without_an_interval_nothing_is_decided() -> None:
     alone = {"mean": 0.5, "low": None, "high": None, "n": 1}
     known = measured.estimated(0.1, 0.05, 0.2, 10)
-    assert measured.below(measured.difference(known, alone), 0) is None
-    assert measured.within(alone, 1.0) is None
-    assert measured.above(known, 0) is True
+    assert measured.gap(known, alone)["low"] is None
+    assert within(alone, 1.0) is None
+    assert above(known, 0) is True
 
 
 @pytest.mark.parametrize(("signed", "by_size"), [(0.1, True), (0.011, False), (0.025, True), (0.0, True)])
@@ -159,8 +167,53 @@ def test_areas_that_overlap_are_not_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "verdict"),
-    [([True, True], HOLDS), ([True, None], PARTLY), ([True, False], PARTLY), ([False, None], NOT), ([None], OPEN)],
+    ("parts", "together"),
+    [([True, True], True), ([True, None], None), ([None, False, True], False), ([], None)],
 )
-def test_the_verdict_on_several_parts(parts: list[bool | None], verdict: str) -> None:
-    assert measured.joint(parts) == verdict
+def test_every_one_of_several(parts: list[bool | None], together: bool | None) -> None:
+    assert measured.every(parts) is together
+
+
+def _moved_on(run: dict[str, Any], network: str, method: str, mean: float, half: float = 0.01) -> dict[str, Claim]:
+    """The verdicts with another area of one method on one network."""
+    table = next(one for one in run["tables"] if (one["evaluation"], one["metric"]) == (network, "lerf"))
+    row = next(one for one in table["rows"] if one["method"] == method)
+    row["values"] = [_value(mean, half)]
+    return {claim.claim: claim for claim in claims(page.kept(run))}
+
+
+HEADLINE = "NeuronMCT finds unimportant pixels better than InputMCT (CIFAR-10)"
+
+
+def test_one_network_against_and_others_undecided_is_undecided_and_the_one_is_named() -> None:
+    run = _run(half=5.0)
+    for method, mean in (("neuron-mct", 0.09), ("prunegrad", 0.09), ("input-mct", 0.01)):
+        found = _moved_on(run, "resnet8", method, mean)[HEADLINE]
+    assert found.verdict == OPEN
+    assert "higher: NeuronMCT (frozen), PruneGrad (zeroed) on ResNet-8, CIFAR-10 (n = 50, 50.0 % accurate)" in found.why
+    assert "not decided: 4 of 6 comparisons" in found.why
+
+
+def test_neuron_mct_is_judged_by_both_gradients() -> None:
+    found = _verdicts({"prunegrad": 0.09})[HEADLINE]
+    assert found.verdict == PARTLY
+    assert "PruneGrad (zeroed) 0.0900" in found.measured
+
+
+def test_one_counterexample_refutes_all() -> None:
+    found = _moved_on(_run(), "resnet56", "gradcam", 0.0001)["“In all experiments our methods perform best”"]
+    assert found.verdict == NOT
+    assert "certainly above: GradCAM on ResNet-56, CIFAR-10 (n = 50)" in found.why
+
+
+def test_best_on_no_network_is_not_best_in_part() -> None:
+    """Though it is below most methods on each."""
+    found = _verdicts({"rectgrad": 0.0001})["PruneGrad performs best in estimating unimportant pixels"]
+    assert found.verdict == NOT
+
+
+def test_questions_of_our_own_are_marked() -> None:
+    asked = {words.split(" ")[0] for words, claim in _verdicts().items() if claim.asked_here}
+    own = [words for words, claim in _verdicts().items() if claim.asked_here]
+    assert len(own) == 6
+    assert asked == {"Every", "NeuronMCT", "The"}

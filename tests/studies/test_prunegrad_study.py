@@ -202,6 +202,20 @@ def test_half_of_the_neurons_and_excess() -> None:
     assert verdict(given, "above 80 %") == PARTLY
 
 
+def test_what_an_interval_leaves_open_is_not_refuted() -> None:
+    given = results()
+    wide = {"mean": 0.15, "low": 0.05, "high": 0.3, "n": 9}
+    for net in given["networks"].values():
+        net["change"][work.SPARSITIES.index(0.85)] = wide
+        net["change"][work.SPARSITIES.index(0.5)] = {"mean": 0.005, "low": 0.0, "high": 0.02, "n": 9}
+        net["likeness"][work.SPARSITIES.index(0.7)] = {"mean": 0.88, "low": 0.8, "high": 0.95, "n": 9}
+    for words in ("above 80 %", "half of the neurons", "local sensitivity"):
+        assert verdict(given, words) == OPEN
+    for row in given["sparsities"]["lerf"]["rows"].values():
+        row.update(low=row["mean"] - 0.3, high=row["mean"] + 0.3)
+    assert verdict(given, "about as good as PrunePGD") == OPEN
+
+
 def test_figure_7_turned_round() -> None:
     given = results()
     rows = given["sparsities"]["lerf"]["rows"]

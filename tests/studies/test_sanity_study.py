@@ -101,7 +101,7 @@ def test_numbers_as_the_papers_have_them_hold() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"gbp": -0.5}, "GBP hardly changes"),
+        ({"gbp": -0.5}, "Of GBP, Gradient"),
         ({"neuron-mct": 0.8, "prunegrad": 0.8}, "NeuronMCT is as sensitive"),
         ({"neuron-intgrad": 0.8}, "NeuronIntGrad is as sensitive"),
         ({"rectgrad": 0.2, "rectgrad-50": 0.2}, "RectGrad behaves like"),
@@ -111,6 +111,31 @@ def test_numbers_as_the_papers_have_them_hold() -> None:
 )
 def test_a_verdict_follows_its_numbers(changes: Mapping[str, float], words: str) -> None:
     assert next(claim.verdict for claim in _verdicts(changes) if claim.claim.startswith(words)) == NOT
+
+
+def test_the_gradient_is_not_the_most_sensitive_where_another_method_is_more() -> None:
+    found = {claim.claim: claim for claim in _verdicts({"gradcam": -0.5})}
+    claim = found["The gradient is the most sensitive, and PruneGrad is equally sensitive"]
+    assert claim.verdict == PARTLY
+    assert "Spearman of GradCAM" in claim.why
+
+
+def test_signed_correlations_are_judged_from_the_first_bottleneck_on() -> None:
+    run = _run()
+    lines = {
+        c["method"]: c
+        for f in run["tables"][0]["figures"]
+        if f["y_title"].startswith("Spearman w")
+        for c in f["curves"]
+    }
+    words = "From the first randomised bottleneck on"
+    for stage, verdict in ((1, HOLDS), (2, PARTLY)):
+        lines["gradient"]["values"][stage] = _value(0.9, 0.01)
+        assert next(c.verdict for c in claims(page.kept(run)) if c.claim.startswith(words)) == verdict
+
+
+def test_questions_of_our_own_are_marked() -> None:
+    assert [claim.claim.split(" that ")[0] for claim in _verdicts() if claim.asked_here] == ["It makes no difference"]
 
 
 def test_wide_intervals_decide_nothing() -> None:

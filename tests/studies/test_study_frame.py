@@ -13,7 +13,22 @@ from click.testing import CliRunner
 from studies.folders import Study
 from studies.inventory import INVENTORY, TEXT, covers
 from studies.running import merged
-from studies.study import HOLDS, NOT, OPEN, VERDICTS, Claim, by_surprise, estimate, shown
+from studies.study import (
+    HOLDS,
+    NOT,
+    OPEN,
+    PARTLY,
+    VERDICTS,
+    Claim,
+    Estimate,
+    above,
+    below,
+    by_surprise,
+    estimate,
+    joint,
+    shown,
+    within,
+)
 
 import studies
 from critpath.cli import main
@@ -74,7 +89,6 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Study]:
     monkeypatch.setattr(pages, "DOCS", tmp_path / "docs")
     monkeypatch.setattr(program, "BUILD", tmp_path / "build")
     monkeypatch.setattr(program, "SEVEN", ("toy_one", "none"))
-    monkeypatch.setattr(summary, "SEVEN", ("toy_one",))
     monkeypatch.setattr(summary, "NAMES", ("toy_one", "sanity"))
     monkeypatch.setattr(summary, "PAGE", tmp_path / "docs" / "studies.md")
     monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(place)])
@@ -161,8 +175,28 @@ def test_all_small_forms_whatever_becomes_of_one(toy: Study, tmp_path: Path, cap
     said = capfd.readouterr()
     assert "Not done: none: 'none' is no study" in said.err
     file = tmp_path / "build" / "studies.md"
-    assert said.out.endswith(f"All verdicts: {file}\n")
+    assert said.out.endswith(f"Verdicts of what was done: {file}\n")
     assert "[A toy study](toy_one-small/page.md)" in file.read_text("utf-8")
+    assert "## Not done in this run\n\n- `make study-none`: 'none' is no study" in file.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("here")
+def test_no_error_of_one_ends_the_others_or_shows_older_results(
+    toy: Study, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "SEVEN", ("toy_one",))
+    assert program.main(["small"]) == 0
+    summary_file = tmp_path / "build" / "studies.md"
+    assert "The value is 1" in summary_file.read_text("utf-8")
+
+    def broken(run: object) -> None:
+        raise TypeError("no such number")
+
+    monkeypatch.setattr(toy.page, "kept", broken)
+    assert program.main(["small"]) == 1
+    assert "Not done: toy_one: TypeError: no such number" in capfd.readouterr().err
+    assert "The value is 1" not in summary_file.read_text("utf-8")
+    assert "- `make study-toy-one`: TypeError: no such number" in summary_file.read_text("utf-8")
 
 
 @pytest.mark.usefixtures("here")
@@ -193,12 +227,14 @@ def test_the_summary_has_the_surprising_first_and_what_is_missing(toy: Study) ->
             Claim("PG, figure 3a-b", "second", "", "", NOT, ""),
             Claim("known", "third", "", "", OPEN, ""),
             Claim("P, figure 6", "fourth", "", "", HOLDS, ""),
+            Claim("P, figure 2", "fifth", "", "", NOT, "", asked_here=True),
         ),
     )
     text = summary.summary([one])
     assert "3 claims (holds not: 1, holds: 2)" in text
     assert text.index("| **holds not** | second") < text.index("| **holds** | first") < text.index("third")
     assert text.index("## Beyond the papers") < text.index("third")
+    assert text.index("## Beyond the papers") < text.index("| **holds not** | fifth | P, figure 2 |")
     assert "| figure 2b | Overlap with NeuronIntGrad, layer by layer | [Toy](toy.md): holds." in text
     assert "| figure 3b | Spearman of absolute maps while ResNet-50 is randomised | [Toy](toy.md): holds not." in text
     assert "| figure 6a | LeRF on CIFAR-10, ResNet-8 | [Toy](toy.md): holds. No results are kept yet of" in text
@@ -248,6 +284,33 @@ def test_verdicts_are_words_that_are_known() -> None:
         Claim("P, figure 1", "a", "b", "c", "maybe", "d")
     claims = [Claim("P, figure 1", verdict, "", "", verdict, "") for verdict in reversed(VERDICTS)]
     assert [claim.verdict for claim in by_surprise(claims)] == list(VERDICTS)
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted"),
+    [
+        ((True, True), HOLDS),
+        ((False, False), NOT),
+        ((None, None), OPEN),
+        ((), OPEN),
+        ((True, False, False), PARTLY),
+        ((True, None), PARTLY),
+        ((False, False, None), NOT),
+        ((False, None), OPEN),
+        ((False, None, None), OPEN),
+    ],
+)
+def test_one_verdict_of_several_parts(parts: tuple[bool | None, ...], wanted: str) -> None:
+    assert joint(parts) == wanted
+
+
+def test_estimates_against_numbers() -> None:
+    value: Estimate = {"mean": 0.2, "low": 0.1, "high": 0.3, "n": 9}
+    assert [below(value, limit) for limit in (0.0, 0.2, 0.4)] == [False, None, True]
+    assert [above(value, limit) for limit in (0.0, 0.2, 0.4)] == [True, None, False]
+    assert [within(value, margin) for margin in (0.05, 0.2, 0.4)] == [False, None, True]
+    single = estimate([0.2])
+    assert [below(single, 1), above(single, 0), within(single, 1)] == [None] * 3
 
 
 def test_runs_are_merged() -> None:

@@ -42,6 +42,13 @@ def check_moves(response: Response, embedding: str | None = None) -> None:
             f"the input holds integers only, and no lookup of them in an embedding was seen{_why(response)}: give the "
             "model its embeddings as floating-point input (inputs_embeds for transformers)"
         )
+    if run.mixed:
+        where = ", ".join(name or "the model" for name in run.mixed)
+        raise InputError(
+            f"{where} looks up integers made of several tokens (n-grams, "
+            "or an operation that critpath does not follow), so that a map over tokens would leave out what they do: "
+            "give the model its embeddings as floating-point input"
+        )
     if embedding is not None:
         check_choice("embedding", embedding, tuple(REDUCE))
         if not run.lookups:

@@ -18,7 +18,7 @@ from critpath.contributions import check_options as check_score_options
 from critpath.errors import InputError, OptionError
 from critpath.explanation import facts
 from critpath.explanation.levels import Level, floor, level_at, site_rows
-from critpath.explanation.texts import completeness, input_maps, text_of, without_input_baseline
+from critpath.explanation.texts import input_maps, settled, text_of, unpacked, without_input_baseline
 from critpath.explanation.units import top_units
 from critpath.explanation.views import as_map, as_picture, averaged_map, scalar, shown_map
 from critpath.network import ModelInput, Network, batch_size
@@ -31,6 +31,7 @@ from critpath.report.data import script_json
 from critpath.response import Response, respond
 from critpath.selection import check_scope, check_sparsity, select
 from critpath.targets import TargetLike
+from critpath.zoo.tokens import Tokens
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Sparsities between which a report's slider moves."""
@@ -75,7 +76,7 @@ class Explanation:
 
 def explain(
     net: Network,
-    x: ModelInput,
+    x: ModelInput | Tokens,
     target: TargetLike = None,
     *,
     method: str = "taylor",
@@ -100,7 +101,7 @@ def explain(
     Parameters
     ----------
     x
-        One input, as a batch of one.
+        One input, as a batch of one; for a text ``Tokens`` of a tokenizer, too.
     target
         As in ``score``; by default the predicted class.
     method, sparsity, scope
@@ -126,6 +127,7 @@ def explain(
     """
     start = time.perf_counter()
     sparsities = sorted({*sparsities, sparsity})
+    x, words = unpacked(x, words)
     text = text_of(x, words, options.get("baseline"))
     options = options if text is None else without_input_baseline(method, options)
     check_options(method, sparsities, scope, seed, options)
@@ -133,8 +135,10 @@ def explain(
     tell = progress or (lambda words: None)
     tell("scores")
     response = respond(net, x, target)
+    facts.check_classes(response, classes)
     scores = neuron_scores(response, method, **options)
     tell("maps")
+    text, control = (None, None) if text is None else settled(response, text)
     pathways = [select(scores, sparsity, scope) for sparsity in sparsities]
     plain, *maps = input_maps(response, [None, *(pathway.keep for pathway in pathways)], text)
     levels = _levels(response, pathways, maps, sparsities, draws, seed, tell)
@@ -146,7 +150,8 @@ def explain(
     reaching = find_reach(response, scores, scope)
     tell("map")
     overview = averaged_map(response, scores, scope)
-    notes = notes if text is None else (*notes, completeness(response, text, plain))
+    notes = notes if control is None else (*notes, control.said)
+    cautions = cautions if control is None else (*cautions, *control.warnings)
     tell("coverage")
     diagnosis = net.doctor(x)
     content = Content(
@@ -166,7 +171,7 @@ def explain(
         reach=Reach(reaching.last, reaching.first_lost, reaching.tried_up_to),
         coverage=facts.coverage(diagnosis),
         provenance=facts.provenance(response, method, scope, seed, time.perf_counter() - start, notes),
-        caveats=facts.caveats(method, diagnosis, text is not None),
+        caveats=(*facts.caveats(method, diagnosis, text is not None), *facts.about_predictions(response)),
         warnings=(*cautions, *facts.warnings(levels[main].shown, bool(plain.any()), rows, diagnosis, scores)),
         floor=floor(response),
         accuracy=facts.accuracy(scores),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import torch
 
-from critpath.errors import TargetError
+from critpath.errors import InputError, TargetError
 from critpath.explanation.views import class_name
 from critpath.network import Diagnosis
 from critpath.neurons import NeuronValues
@@ -21,16 +21,50 @@ from critpath.version import __version__
 
 def predictions(response: Response, classes: Sequence[str] | None, count: int = 5) -> tuple[Prediction, ...]:
     """The most probable classes; none where the output is not one score per class."""
-    try:
-        scores = class_scores(response.run).detach()[0].double()
-    except TargetError:
+    scores = _scores(response)
+    if scores is None or len(scores) < 2 or _problem(response) == "regression":
         return ()
-    if len(scores) < 2:
-        return ()
-    ends_in_softmax = bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < 1e-4
-    shares = scores if ends_in_softmax else scores.softmax(dim=0)
+    shares = _probabilities(scores, _problem(response))
     best = shares.topk(min(count, len(shares))).indices.tolist()
     return tuple(Prediction(class_name(i, classes), float(scores[i]), float(shares[i])) for i in best)
+
+
+def about_predictions(response: Response) -> tuple[str, ...]:
+    """What to know about the probabilities, where they are not those of one class among several."""
+    if _problem(response) != MULTI_LABEL:
+        return ()
+    return ("The classes are questions of their own (several labels may hold): probabilities do not add up to 100%.",)
+
+
+def check_classes(response: Response, classes: Sequence[str] | None) -> None:
+    """Raises InputError where the names are not one for each class score."""
+    scores = _scores(response)
+    if classes is not None and scores is not None and len(classes) != len(scores):
+        raise InputError(f"classes has {len(classes)} names, and the output has {len(scores)} scores: give one for each")
+
+
+MULTI_LABEL = "multi_label_classification"
+"""What the configuration of a model of transformers calls classes that do not exclude each other."""
+
+
+def _problem(response: Response) -> str | None:
+    """The kind of problem that the configuration of a model of transformers states."""
+    return getattr(getattr(response.net.model, "config", None), "problem_type", None)
+
+
+def _scores(response: Response) -> torch.Tensor | None:
+    """The class scores of the one sample; None where the output is not one score per class."""
+    try:
+        return class_scores(response.run).detach()[0].double()
+    except TargetError:
+        return None
+
+
+def _probabilities(scores: torch.Tensor, problem: str | None) -> torch.Tensor:
+    if problem == MULTI_LABEL:
+        return scores.sigmoid()
+    ends_in_softmax = bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < 1e-4
+    return scores if ends_in_softmax else scores.softmax(dim=0)
 
 
 def target_name(target: Target, classes: Sequence[str] | None) -> str:

@@ -193,7 +193,11 @@ def _site_reports(calls: list[Call], sites: dict[str, Site]) -> tuple[SiteReport
 def _not_covered(net: Network, observer: Observer, batch: int) -> list[tuple[str, str]]:
     calls = [(call.name, net.reason_left_out(call, batch)) for call in observer.calls]
     hidden = [(_times(count), reason) for reason, count in observer.hidden.items()]
-    return [row for row in calls if row[1]] + list(observer.left_out.items()) + hidden
+    mixed = [
+        (name or "the model", "looks up integers made of several tokens, so tokens have no maps")
+        for name in observer.mixed
+    ]
+    return [row for row in calls if row[1]] + list(observer.left_out.items()) + hidden + mixed
 
 
 def _unseen(observer: Observer, output: Any) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ def call_arguments(x: ModelInput) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return tuple(x), {}
     raise InputError(
         f"the input is {type(x).__name__}; give a tensor [batch, ...], a tuple of positional arguments, "
-        "or a mapping of keyword arguments"
+        f"or a mapping of keyword arguments{' (of Tokens their .x)' * hasattr(x, 'x')}"
     )
 
 

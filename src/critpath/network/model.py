@@ -311,6 +311,7 @@ class Network:
             seeds=tuple(observer.seeds),
             activations=tuple(call.tensor for call, _ in placed),
             layouts=tuple(layout for _, layout in placed),
+            mixed=tuple(observer.mixed),
         )
 
     def _nothing_seen(self, observer: Observer, batch: int) -> str:

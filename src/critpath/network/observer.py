@@ -97,10 +97,11 @@ class Observer(TorchFunctionMode):
     Calls are seen as functions, so ``nn.ReLU``, ``F.relu``, ``x.relu_()`` and ``torch.clamp(x, min=0)``
     are alike; module hooks only tell which module is running. ``protect`` names calls whose output the
     model overwrites later: they hand the model a copy. ``tokens`` is the input that embeddings are looked up by;
-    ``lookups`` are what was found for them, as leaves of the graph, and ``embed`` may change it. ``seeds`` are other
-    tensors made to require gradients because nothing before them does. With ``forward_only``, names of calls, these
-    are recorded and no graph is expected. With ``attention``, attention's heads are sites. ``notice`` is told of
-    activations and ``BENDING`` functions; ``noticed`` is what it gave.
+    ``lookups`` are what was found for them, as leaves of the graph, and ``embed`` may change it; ``mixed`` names
+    modules that looked up integers made of several tokens. ``seeds`` are other tensors made to require gradients
+    because nothing before them does. With ``forward_only``, names of calls, these are recorded and no graph is
+    expected. With ``attention``, attention's heads are sites. ``notice`` is told of activations and ``BENDING``
+    functions; ``noticed`` is what it gave.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Observer(TorchFunctionMode):
         self.hidden: Counter[str] = Counter()
         self.seeds: list[Tensor] = []
         self.lookups: list[Lookup] = []
+        self.mixed: list[str] = []
         self._places, self._embed, self._forward_only = Places(tokens), embed, forward_only
         self.noticed: list[Any] = []
         self._notice, self._bends = notice, Counter[str]()
@@ -202,10 +204,10 @@ class Observer(TorchFunctionMode):
             result = self._noted(name, self._attended(name, func, args, kwargs))
             if self._notice and name in BENDING and not self._muted:
                 self._notice_other(name, args, kwargs, result)
-            return self._entered(name, result, args, kwargs)
+            return self._entered(name, func, result, args, kwargs)
         given = args[0] if args else kwargs["input"]
         if not given.is_floating_point():
-            return self._entered(name, func(*args, **kwargs), args, kwargs)
+            return self._entered(name, func, func(*args, **kwargs), args, kwargs)
         if not torch.is_grad_enabled() and not self._forward_only:
             self.hidden[f"{kind.name} {GRADIENTS_OFF}"] += 1
             return func(*args, **kwargs)
@@ -288,28 +290,32 @@ class Observer(TorchFunctionMode):
             self.hidden[HIDDEN_INSIDE[name]] += 1
         return result
 
-    def _entered(self, name: str, result: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def _entered(
+        self, name: str, func: Callable[..., Any], result: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
         """What was looked up for tokens, or by other indices in an embedding, as the start of a graph."""
         places = self._places.looked_up(name, args, kwargs)
-        if places is None and name != "embedding":
-            self._places.follow(name, args, result)
-            return result
-        if places is not None and not result.is_floating_point():
+        mixes = self._places.mixes(name, args, kwargs)
+        if places is None and not mixes and name != "embedding":
+            return self._places.follow(name, func, args, kwargs, result)
+        if not result.is_floating_point():
             self._places.note(result, places)  # tokens of another vocabulary
             return result
         if result.requires_grad or not (torch.is_grad_enabled() or self._forward_only):
             return result
-        if places is None:
-            return result if self._forward_only else self._seed(result)
-        return self._looked_up(result, places, padding_of(kwargs))
+        found = None if places is None else self._places.gathered(result, places)
+        if places is not None and found is not None:
+            return self._looked_up(result, found, places, padding_of(kwargs))
+        if mixes or places is not None:
+            self.mixed.append(self._running[-1][0])
+        return result if self._forward_only else self._seed(result)
 
-    def _looked_up(self, result: Tensor, places: Tensor, padding: int | None) -> Tensor:
-        found = self._places.gathered(result, places)
+    def _looked_up(self, result: Tensor, found: Tensor, places: Tensor, padding: int | None) -> Tensor:
         values = self._embed(len(self.lookups), found) if self._embed else found
         if not self._forward_only:
             values = values.detach().requires_grad_()
         self.lookups.append(Lookup(self._running[-1][0], values, padding))
-        handed = self._places.handed(values, places)
+        handed = self._places.handed(values, places, result)
         return handed.clone() if handed is values else handed
 
     def _seed(self, tensor: Tensor) -> Tensor:

@@ -27,8 +27,9 @@ class Run:
     """One forward pass: the model's output, its neurons' activations, and the graph that joins them.
 
     ``inputs`` are the floating-point inputs, as leaves of the graph (None for integer ones), ``lookups`` what was
-    looked up for tokens, [batch, length, features]; ``seeds`` are other tensors that stand in for inputs. Any number
-    of backward passes may be made; the graph lives as long as the run does.
+    looked up for tokens, [batch, length, features]; ``seeds`` are other tensors that stand in for inputs. ``mixed``
+    names modules that looked up integers made of several tokens, which stay. Any number of backward passes may be made;
+    the graph lives as long as the run does.
     """
 
     space: NeuronSpace
@@ -39,6 +40,7 @@ class Run:
     seeds: tuple[Tensor, ...]
     activations: tuple[Tensor, ...]
     layouts: tuple[Layout, ...]
+    mixed: tuple[str, ...] = ()
 
     @property
     def moving(self) -> tuple[Tensor | None, ...]:
