@@ -59,8 +59,8 @@ def by_surprise(claims: Iterable[Claim]) -> list[Claim]:
 
 
 JOINT = (
-    f"A claim of several parts (networks, methods, sizes) *{HOLDS}* if all parts are certainly true, *{PARTLY}* if only "
-    f"some are, and *{NOT}* if none is and more than half are certainly false; otherwise it is *{OPEN}*."
+    f"A claim of several parts (networks, methods, sizes) *{HOLDS}* if all parts are certainly true, *{PARTLY}* if "
+    f"only some are, and *{NOT}* if none is and more than half are certainly false; otherwise it is *{OPEN}*."
 )
 """The rule of ``joint`` in words."""
 

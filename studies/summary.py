@@ -25,9 +25,10 @@ Numbers, verdicts and this page are made by [programs](../studies/__main__.py) f
 `make study-NAME` does a study again.
 """
 
-WORDS = f"""A claim is *{OPEN}* where the interval of what was measured includes both answers, and
-*{NOT_COMPARABLE}* where what was measured is too different from what was published. {JOINT}
-"""
+WORDS = (
+    f"A claim is *{OPEN}* where the interval of what was measured includes both answers, and *{NOT_COMPARABLE}* where "
+    f"what was measured is too different from what was published. {JOINT}\n"
+)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ SEED = 0
 def resnet8_file(folder: Path = FOLDER) -> Path:
     """The weights of ResNet-8, trained first where they are not there or of another recipe; who asks meanwhile waits.
 
-    Beside them a .json: the recipe, the seed, and the accuracy on the 10,000 test images. Raises StorageError without the data.
+    Beside them a .json: the recipe, the seed, and the accuracy on the 10,000 test images. Raises StorageError
+    without the data.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "resnet8.safetensors"

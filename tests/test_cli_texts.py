@@ -97,6 +97,14 @@ class TestOwnModule:
         ("arguments", "said"),
         [
             (["--text", "a"], "--text needs a text model"),
+            (["--text", "a", "--model", "torchvision:resnet50"], "is a model of images"),
+            (["--text", "a", "--model", "digits"], "is a model of images"),
+            (["--model", "hf:nowhere"], 'give --text "..."'),
+            (["--text", "a", "--model", "hf:a/b/c"], "There is no folder a/b/c"),
+            (
+                ["--text", "a", "--model", "mine.py:build", "--baseline", "foo"],
+                "'foo' is no baseline of a text: there are",
+            ),
             (["--text", "a", "image.png", "--model", "mine.py:build"], "not both"),
             (["--text", "a", "--demo", "--model", "mine.py:build"], "not both"),
             (["--text", "", "--model", "mine.py:build"], "one word at least"),
@@ -157,6 +165,19 @@ class TestHuggingFace:
         done = run("explain", "--model", "hf:encoder", "--text", "not bad")
         assert done.exit_code == 1
         assert '--like "another text"' in done.output
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--target", "great"], "names no classes; there are: 0 bad film, 1 good film, 2 no film"),
+            (["--target", "film"], "names 3 classes: 0 bad film"),
+            (["--like", "good"], "is a classifier"),
+        ],
+    )
+    def test_what_a_classifier_refuses(self, arguments: list[str], said: str, run: Run, folder: Path) -> None:
+        done = run("explain", "--model", "hf:bert", "--text", "not bad", *arguments)
+        assert done.exit_code == 1
+        assert said in done.output
 
     def test_an_image_for_a_text_model(self, run: Run, folder: Path) -> None:
         from PIL import Image

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import critpath as cp
+from critpath import zoo
 from critpath.errors import InputError
-from critpath.explanation.texts import FEWER, LONG, POINTS
+from critpath.explanation.texts import FEWER, LONG, MORE, POINTS, Control, text_of
 from critpath.lines.quadrature import gauss
 from tests import texts, tiny
 
@@ -119,7 +120,11 @@ class TestNumbers:
     def test_a_long_text_has_fewer_points(self, model: Windows) -> None:
         ids = torch.arange(LONG + 1).remainder(9).unsqueeze(0)
         found = cp.explain(cp.Network(model), ids, sparsities=(0.6,), sparsity=0.6, top=1, draws=1)
-        assert f"({FEWER} points)" in dict(found.content.provenance)["Map of the whole network"]
+        said = dict(found.content.provenance)["Map of the whole network"]
+        assert said.endswith((f"({FEWER} points)", f"({MORE * FEWER} points)"))
+        text = text_of(ids, None, None)
+        assert text is not None
+        assert text.points == FEWER
         assert found.content.tokens[4].text == "#4"
 
     @pytest.mark.parametrize("name", texts.KINDS)
@@ -218,3 +223,66 @@ def test_the_names_of_places_need_a_position_for_each_token() -> None:
     build: Callable[[], nn.Module] = Pooled
     found = cp.explain(cp.Network(tiny.seeded(build)), IDS, words=WORDS, sparsities=(0.6,), sparsity=0.6, draws=0)
     assert not any("token" in unit.unit for unit in found.content.top_neurons)
+
+
+class TestGivenWrongly:
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"words": [WORDS]}, r"words=tokens\.words\[0\]"),
+            ({"words": "The film"}, "words is the string 'The film'"),
+            ({"classes": ["good", "bad"]}, "2 names, and the output has 3 scores"),
+        ],
+    )
+    def test_words_and_classes(self, options: dict[str, Any], said: str, model: Windows) -> None:
+        with pytest.raises(InputError, match=said):
+            cp.explain(cp.Network(model), IDS, **options)
+
+    def test_no_batch(self, model: Windows) -> None:
+        with pytest.raises(InputError, match="without the dimension of the batch"):
+            cp.explain(cp.Network(model), IDS[0], words=WORDS)
+
+    def test_tokens_whole(self, model: Windows) -> None:
+        tokens = zoo.OwnTokenizer(lambda text: (WORDS, IDS[0]))(["any"])
+        found = cp.explain(cp.Network(model), tokens, sparsities=(0.6,), sparsity=0.6, top=0, draws=0)
+        assert [token.text for token in found.content.tokens][:2] == ["not", "read"]
+        with pytest.raises(InputError, match=r"Tokens their \.x"):
+            cp.attribute(cp.Network(model), tokens, "gradient")
+
+
+class TestConvergence:
+    def test_a_norm_right_after_the_embedding(self) -> None:
+        """From zero all of the change lies next to zero; from other tokens it does not."""
+
+        class Normed(Windows):
+            def forward(self, tokens: Tensor) -> Tensor:
+                e = self.table(tokens)
+                return self.above(self.windows((e / (e.square().mean(-1, keepdim=True) + 1e-6).sqrt()).mT).relu())
+
+        net, short = cp.Network(tiny.seeded(Normed)), {"sparsities": (0.6,), "sparsity": 0.6, "top": 0, "draws": 0}
+        found = cp.explain(net, IDS, words=WORDS, cautions=["Cut off."], **short)  # type: ignore[arg-type]
+        assert "have not converged" in found.content.warnings[1]
+        assert f"{float(found.gradient.sum()):.4g}, and the response changes by" in found.content.warnings[1]
+        assert "--baseline padding" in json.loads(found.to_json())["warnings"][1]
+        other = cp.explain(net, IDS, words=WORDS, baseline=IDS * 0 + 2, **short)  # type: ignore[arg-type]
+        assert not any("converged" in warning for warning in other.content.warnings)
+
+    @pytest.mark.parametrize(
+        ("total", "change", "size", "fine"),
+        [(1.05, 1.0, 1.0, True), (1.2, 1.0, 1.0, False), (0.3, 0.0, 40.0, True), (2.94, 0.174, 6.0, False)],
+    )
+    def test_when(self, total: float, change: float, size: float, fine: bool) -> None:
+        control = Control(total, change, size, "zero", (64, 16))
+        assert control.converged is fine
+        assert bool(control.warnings) is not fine
+
+
+def test_labels_that_do_not_exclude_each_other(model: Windows) -> None:
+    class Labels(Windows):
+        config = type("Config", (), {"problem_type": "multi_label_classification"})
+
+    made = tiny.seeded(Labels)
+    found = cp.explain(cp.Network(made), IDS, sparsities=(0.6,), sparsity=0.6, top=0, draws=0).content
+    best = found.predictions[0]
+    assert best.probability == pytest.approx(1 / (1 + np.exp(-best.logit)))
+    assert any("do not add up to 100%" in caveat for caveat in found.caveats)

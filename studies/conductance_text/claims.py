@@ -22,7 +22,8 @@ from studies.conductance_text.measured import (
     share_above_method,
     share_by_both,
 )
-from studies.study import HOLDS, NOT, OPEN, PARTLY, Claim, Estimate, shown
+from studies.study import HOLDS, NOT, OPEN, PARTLY, Claim, Estimate, joint, shown
+from studies.study import above as certainly_above
 
 GOOD, BAD = "not good", "not bad"
 TEXT, FIGURE_5, FIGURE_6 = "C, section 6.1", "C, figure 5", "C, figure 6"
@@ -147,8 +148,7 @@ def _different(results: Results) -> Claim:
 
 def _understands(results: Results) -> Claim:
     turned, shift = ({kind: by_not(results, kind, what) for kind in _BOTH} for what in ("turned", "shift"))
-    held = [above(turned[kind], 0.5) for kind in _BOTH]
-    verdict = HOLDS if all(held) else PARTLY if any(held) else NOT
+    verdict = joint([certainly_above(turned[kind], 0.5) for kind in _BOTH])
     return Claim(
         TEXT,
         "The network understands negation",
@@ -162,7 +162,7 @@ def _understands(results: Results) -> Claim:
         verdict,
         "“This is A” against “this is not A” for ten adjectives of each kind; the margin is the logit of positive less "
         "that of negative. A network that understands turns both kinds. One for which “not” is a negative word like "
-        "others moves both the same way.",
+        "others moves both the same way. Holds where more than half are certainly turned of both kinds.",
     )
 
 

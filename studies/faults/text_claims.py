@@ -67,7 +67,7 @@ def _best(texts: Texts) -> Claim:
     pairs = [(rows[f"Neuron{of}"], rows[f"Input{of}"]) for rows in areas.values() for of in ("MCT", "IntGrad")]
     return Claim(
         "P, table 2; P, figure 6c",
-        "In all experiments the pathway methods perform best",
+        "By the published numbers, the pathway methods perform best in all experiments",
         "caption of figure 6",
         f"published areas: LeRF on ImageNet GradCAM {lerf['GradCAM']:.4f}, NeuronMCT {lerf['NeuronMCT']:.4f}; ROAR on "
         f"Birdsnap (released with the figures' data) GradCAM {roar['GradCAM']:.4f}, NeuronIntGrad "
@@ -83,7 +83,7 @@ def _samples(texts: Texts) -> Claim:
     found = texts["samples"]
     return Claim(
         "C, table 2",
-        "Table 2 was measured on 20 % of 2831 questions, 566",
+        "The printed accuracies of table 2 are of 20 % of 2831 questions, 566",
         "566",
         f"{found['fit stated']} of {found['cells']} accuracies are a whole number of 566; all {found['fit half']} are "
         f"of {found['half']}, half of 2831, and of no other number do as many (within 50 of it at most "
@@ -115,8 +115,8 @@ def _examples(texts: Texts) -> Claim:
         f"printed: {under[key]:.2g}, at 1 + ε: {over[key]:.2g} (ε = {eps}); theorem 2: "
         f"{roots['hidden integral']:.3f} for the hidden integral, {roots['conductance']:.3f} by conductance",
         joint([*printed, *mended]),
-        f"As printed, {sum(printed)} of 3 do. With min for max, 1 + ε for 1 - ε and half of the factor, {sum(mended)} of "
-        "3 show what they are there for: conductance is 1, ε and 1/2.",
+        f"As printed, {sum(printed)} of 3 do. With min for max, 1 + ε for 1 - ε and half of the factor, {sum(mended)} "
+        "of 3 show what they are there for: conductance is 1, ε and 1/2.",
     )
 
 

@@ -109,8 +109,8 @@ def _group(results: Results) -> Told:
         f"logit: no difference above {gap:.1g}; probability of the answer without {most}: {shown(one['together'])} "
         f"lost together, {shown(one['alone'])} as the sum of each alone",
         higher(one["together"], one["alone"]),
-        "Judged by the probability, in which the sum of single losses can exceed what there is to lose: where an answer "
-        "is close, many neurons can each tip it. The logit is linear in these neurons.",
+        "Judged by the probability, in which the sum of single losses can exceed what there is to lose: where an "
+        "answer is close, many neurons can each tip it. The logit is linear in these neurons.",
     )
 
 

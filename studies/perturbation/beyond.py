@@ -1,13 +1,13 @@
-"""What the papers' figures do not show: more pixels, other fills, the most relevant first."""
+"""What the papers' figures do not show: controls, more pixels, other fills, the most relevant first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from studies.measured import Table, gap
+from studies.measured import Table, count, gap
 from studies.perturbation import published
-from studies.perturbation.names import NAMES, area, change, readings
-from studies.perturbation.telling import called, deciding, shares_where
+from studies.perturbation.names import MEASURED, NAMES, area, change, readings
+from studies.perturbation.telling import Found, Lerf, areas_told, called, deciding, listed, shares_where
 from studies.study import Claim, above, below, joint, shown
 
 ON = ("resnet8", "resnet20")
@@ -85,5 +85,28 @@ def most_first(found: Mapping[str, Table]) -> Claim:
         joint(higher),
         f"a large area is good; certainly larger in {higher.count(True)} of {len(higher)} comparisons, certainly "
         f"smaller in {higher.count(False)}",
+        asked_here=True,
+    )
+
+
+def controls(lerf: Lerf) -> Claim:
+    """Against what knows no network: no such row was published."""
+    lower: Found = {
+        (name, f"{NAMES[m]} against {c}"): below(gap(area(table, m), area(table, c)), 0)
+        for name, table in lerf.items()
+        for m in MEASURED
+        if m in table["columns"]
+        for c in ("random", "edges")
+    }
+    lost = [f"{pair} on {called(name, lerf[name])}" for (name, pair), yes in lower.items() if yes is False]
+    found = list(lower.values())
+    return Claim(
+        "P, table 2",
+        "Every method of the table finds unimportant pixels better than maps that know no network",
+        "no control was published",
+        areas_told(lerf, lerf, ("random", "edges", "gradient", "neuron-mct", "prunegrad")),
+        joint(found),
+        f"certainly better than random maps or an edge detector in {count(found)} comparisons, not decided in "
+        f"{found.count(None)}; certainly beaten: {listed(lost)}",
         asked_here=True,
     )

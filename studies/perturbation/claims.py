@@ -8,9 +8,8 @@ from typing import Any
 
 from studies.measured import count, ends, every, gap
 from studies.perturbation import published
-from studies.perturbation.beyond import filled_in, further, most_first
+from studies.perturbation.beyond import controls, filled_in, further, most_first
 from studies.perturbation.names import (
-    MEASURED,
     NAMES,
     NETWORKS,
     OF_PG,
@@ -63,7 +62,7 @@ def claims(results: Mapping[str, Any]) -> list[Claim]:
         further(found),
         _pruned(lerf),
         _pgd(lerf),
-        _controls(lerf),
+        controls(lerf),
         filled_in(found),
         most_first(found),
     ]
@@ -247,27 +246,4 @@ def _pgd(lerf: Lerf) -> Claim:
         f"alike: areas within {100 * ALIKE:g} %, with the whole interval of PrunePGD's, {count(alike)} are; that is "
         "wider than an interval of paired differences, which is not kept. The means differ by at most "
         f"{100 * max(apart, default=0):.0f} %",
-    )
-
-
-def _controls(lerf: Lerf) -> Claim:
-    """Against what knows no network: no such row was published."""
-    lower: Found = {
-        (name, f"{NAMES[m]} against {c}"): below(gap(area(table, m), area(table, c)), 0)
-        for name, table in lerf.items()
-        for m in MEASURED
-        if m in table["columns"]
-        for c in ("random", "edges")
-    }
-    lost = [f"{pair} on {called(name, lerf[name])}" for (name, pair), yes in lower.items() if yes is False]
-    found = list(lower.values())
-    return Claim(
-        "P, table 2",
-        "Every method of the table finds unimportant pixels better than maps that know no network",
-        "no control was published",
-        areas_told(lerf, lerf, ("random", "edges", "gradient", "neuron-mct", "prunegrad")),
-        joint(found),
-        f"certainly better than random maps or an edge detector in {count(found)} comparisons, not decided in "
-        f"{found.count(None)}; certainly beaten: {listed(lost)}",
-        asked_here=True,
     )

@@ -109,8 +109,8 @@ def _half_free(nets: Results) -> Claim:
         "≈ 50 %",
         told,
         joint([below(at_sparsity(net, 0.5), NO_CHANGE) for net in nets.values()]),
-        f"Holds where the mean change at a sparsity of 0.5 is below {NO_CHANGE}, with its interval. It has to be 0 up to the share of "
-        "neurons with a score of 0, which is at least that of the dead ones.",
+        f"Holds where the mean change at a sparsity of 0.5 is below {NO_CHANGE}, with its interval. It has to be 0 "
+        "up to the share of neurons with a score of 0, which is at least that of the dead ones.",
     )
 
 
@@ -237,9 +237,9 @@ def _pgd_like_gradient(results: Results) -> Claim | None:
         "a figure without numbers",
         _told(results, pairs),
         joint(alike),
-        f"Alike: apart by at most {100 * ALIKE:g} % of PruneGrad's number, with the whole interval; {alike.count(True)} "
-        f"of {len(alike)} are. In so small a ball the adversarial change of the unpruned network correlates (ranks) "
-        f"with the gradient by {near}. {MEASURE}",
+        f"Alike: apart by at most {100 * ALIKE:g} % of PruneGrad's number, with the whole interval; "
+        f"{alike.count(True)} of {len(alike)} are. In so small a ball the adversarial change of the unpruned "
+        f"network correlates (ranks) with the gradient by {near}. {MEASURE}",
     )
 
 
@@ -265,8 +265,8 @@ def _dead_pruned(results: Results) -> Claim | None:
     why = (
         "PG calls those of the unpruned network the worst; only this pair is judged. On the image itself both networks "
         "have one gradient, as a dead neuron passes none on: they part only after the first of the 20 steps. In the "
-        f"paper's ball ({first['radius']:g}) their maps correlate (ranks) by {shown(first['both'], 3)}; in larger ones, "
-        f"by radius, {apart}. Holds not where the interval lies above {SAME}: no measure can tell such maps apart. "
-        f"{MEASURE}"
+        f"paper's ball ({first['radius']:g}) their maps correlate (ranks) by {shown(first['both'], 3)}; in larger "
+        f"ones, by radius, {apart}. Holds not where the interval lies above {SAME}: no measure can tell "
+        f"such maps apart. {MEASURE}"
     )
     return replace(claim, verdict=NOT if above(first["both"], SAME) else claim.verdict, why=why)

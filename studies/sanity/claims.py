@@ -114,6 +114,7 @@ def _numbers(fixed: Table, released: Table) -> Claim:
     frozen = {
         ("neuron-mct", k): within(less(mean(fixed, "neuron-mct", k), known["neuron-mct", k]), MARGIN) for k in ANY
     }
+    away = [_not_so(list(found.values()), list(found)) for found in (first, second)]
     return Claim(
         P7,
         "The curves themselves",
@@ -122,7 +123,7 @@ def _numbers(fixed: Table, released: Table) -> Claim:
         joint(list(first.values())),
         f"near: the mean over the stages is within {MARGIN:g} of the published one, with the whole interval. The "
         "released code explains the class that the randomised network predicts, so the verdict is on that. Further "
-        f"away: {_not_so(list(first.values()), list(first))}; with the original class {_not_so(list(second.values()), list(second))}. NeuronMCT's curves are set beside the "
+        f"away: {away[0]}; with the original class {away[1]}. NeuronMCT's curves are set beside the "
         f"zeroed gradient's; the frozen one's, with the original class, are near in {_near(frozen)}",
     )
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from critpath import zoo
 from critpath.errors import InputError, MismatchError, NumericalError, OptionError, StorageError, TargetError
 from critpath.network import Network
 from critpath.response import respond
+from critpath.zoo import hugging_face_hub
 
 pytest.importorskip("transformers")
 
@@ -193,7 +195,7 @@ class TestWords:
             stays = tokens.special | tokens.padding
             assert torch.equal(made["input_ids"][stays], tokens.ids[stays])
             assert (made["input_ids"][~stays] == number).all()
-        with pytest.raises(OptionError, match=r"no 'blur' token.*zero, mask, padding"):
+        with pytest.raises(OptionError, match=r"'blur' is no baseline.*zero, mask, padding"):
             tokens.baseline("blur")
 
     def test_no_mask_without_a_mask(self, folder: Path) -> None:
@@ -243,7 +245,7 @@ class TestOwn:
         "given", [(["a"], [1, 2]), (["a"], [0.5]), ([], []), "ab", None, (["a"], [[1], [2]])], ids=str
     )
     def test_what_is_no_pair(self, given: Any) -> None:
-        with pytest.raises(InputError, match=r"words"):
+        with pytest.raises(InputError, match=r"words?\b"):
             zoo.OwnTokenizer(lambda text: given)(["a"])
 
     def test_a_file_that_returns_a_model_and_a_tokenizer(self, tmp_path: Path) -> None:
@@ -297,7 +299,7 @@ class TestSentences:
         (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 16} | stated))
         from critpath.zoo.sentences import read_pooling
 
-        assert read_pooling(tmp_path) == zoo.Pooling(mode)
+        assert read_pooling(lambda file: tmp_path / file) == zoo.Pooling(mode)
 
     def test_what_cannot_be_pooled_is_refused(self, encoder: zoo.LoadedModel, folder: Path, tmp_path: Path) -> None:
         shutil.copytree(folder / "encoder", tmp_path / "dense")
@@ -312,3 +314,61 @@ class TestSentences:
         assert loaded.tokenizer is not None
         with pytest.raises(TargetError, match="no hidden states"):
             zoo.similarity(loaded, loaded.tokenizer(["good"]), "bad")
+
+
+class Hub:
+    """A hub with some files of a model, and a cache with others; it counts what is asked of it."""
+
+    def __init__(self, folder: Path, cached: set[str], files: list[str] | None) -> None:
+        self.folder, self.cached, self.files, self.asked = folder, cached, files, 0
+
+    def try_to_load_from_cache(self, name: str, file: str) -> str | None:
+        return str(self.folder / file) if file in self.cached else None
+
+    def HfApi(self) -> Hub:  # noqa: N802
+        return self
+
+    def model_info(self, name: str, timeout: float) -> Any:
+        self.asked += 1
+        if self.files is None:
+            raise ConnectionError("no way there")
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in self.files])
+
+    def hf_hub_download(self, name: str, file: str) -> str:
+        return str(self.folder / file)
+
+
+POOLING = ["modules.json", "1_Pooling/config.json"]
+
+
+class TestHub:
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Path:
+        (tmp_path / "1_Pooling").mkdir()
+        (tmp_path / POOLING[0]).write_text(json.dumps([{"type": "Transformer"}, {"type": "Pooling"}]))
+        (tmp_path / POOLING[1]).write_text(json.dumps({"pooling_mode_cls_token": True}))
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("cached", "files", "mode"), [(POOLING, None, "first"), ([], POOLING, "first"), ([], ["config.json"], "mean")]
+    )
+    def test_pooling(
+        self, cached: list[str], files: list[str] | None, mode: str, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(hugging_face_hub, "_hub", lambda: Hub(place, {*cached}, files))
+        assert hugging_face_hub.hub_pooling("a/b") == zoo.Pooling(mode)
+
+    def test_pooling_that_is_not_known_is_refused(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hugging_face_hub, "_hub", lambda: Hub(place, set(), None))
+        assert "is not known" in hugging_face_hub.hub_pooling("a/b").refused
+
+    def test_the_hub_is_asked_once(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("transformers")
+        hub = Hub(place, set(), None)
+        monkeypatch.setattr(hugging_face_hub, "_hub", lambda: hub)
+        with pytest.raises(StorageError, match=r"There is no folder nosuchfolder .*\(ConnectionError, no way there"):
+            zoo.load("hf:nosuchfolder")
+        assert hub.asked == 1
+        hub.cached.add("config.json")
+        hugging_face_hub.check_hub("a/b")
+        assert hub.asked == 1

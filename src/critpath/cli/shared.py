@@ -14,6 +14,9 @@ import click
 
 from critpath.errors import CritpathError, TargetError
 
+LISTED = 12
+"""Classes that a message lists."""
+
 DEFAULT_MODEL = "efficientnet-lite0"
 Command = Callable[..., None]
 
@@ -64,6 +67,15 @@ def class_number(target: str | None, classes: Sequence[str] | None) -> int | Non
     partial = [i for i, name in enumerate(classes or ()) if target.lower() in name.lower()]
     found = exact or partial
     if len(found) != 1:
-        named = ", ".join(f"{i} {classes[i]}" for i in found[:8]) if classes else "this model has no class names"
-        raise TargetError(f"--target {target!r} names {len(found) or 'no'} classes{': ' * bool(named)}{named}")
+        raise TargetError(f"--target {target!r} names {len(found) or 'no'} classes{_named(found, classes)}")
     return found[0]
+
+
+def _named(found: Sequence[int], classes: Sequence[str] | None) -> str:
+    """The classes that fit a name; where none does, those that there are."""
+    if not classes:
+        return ": this model has no class names; give a number"
+    shown = found or range(len(classes))
+    named = ", ".join(f"{i} {classes[i]}" for i in shown[:LISTED])
+    more = f", and {len(shown) - LISTED:,} more" if len(shown) > LISTED else ""
+    return f"{': ' if found else '; there are: '}{named}{more}"

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TITLE = 80
 """Characters of a text that stand for it."""
 
+DIGITS, _OF_IMAGES = "digits", ("torchvision:", "timm:", "file:")
+"""Models that are known to take images before they are loaded."""
+
 ALONG_INPUTS = ("conductance", "influence")
 """Methods that start from a baseline of the input."""
 
@@ -151,6 +154,10 @@ def check_asked(images: Sequence[Path], texts: Sequence[str], demo: bool, option
             "--text needs a text model: --model hf:FOLDER, or --model path/to/module.py:function that returns "
             "(model, tokenizer)"
         )
+    if texts and (options["model"].startswith(_OF_IMAGES) or options["model"] == DIGITS):
+        raise OptionError(f"{options['model']} is a model of images, and --text needs a text model: --model hf:FOLDER")
+    if not texts and options["model"].startswith("hf:"):
+        raise OptionError(f'{options["model"]} takes texts, not images: give --text "..."')
     if options["like"] is not None and (not texts or options["target"] is not None):
         raise OptionError("--like goes with --text, and instead of --target: it is what is explained")
     given = {name: value for name, value in score_options(options).items() if not (texts and name == "baseline")}

@@ -40,7 +40,9 @@ def check_classes(response: Response, classes: Sequence[str] | None) -> None:
     """Raises InputError where the names are not one for each class score."""
     scores = _scores(response)
     if classes is not None and scores is not None and len(classes) != len(scores):
-        raise InputError(f"classes has {len(classes)} names, and the output has {len(scores)} scores: give one for each")
+        raise InputError(
+            f"classes has {len(classes)} names, and the output has {len(scores)} scores: give one for each"
+        )
 
 
 MULTI_LABEL = "multi_label_classification"

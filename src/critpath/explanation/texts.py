@@ -151,8 +151,7 @@ def _check_words(words: Any) -> None:
         raise InputError(f"words is the string {words[:40]!r}; give a list, one word for each token: tokens.words[0]")
     if words is not None and not all(isinstance(word, str) for word in words):
         raise InputError(
-            "words holds lists, the words of every text; give those of the one that is explained: "
-            "words=tokens.words[0]"
+            "words holds lists, the words of every text; give those of the one that is explained: words=tokens.words[0]"
         )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from critpath.report.content import Content, Kept, Reach, SiteRow
 
 MISSING = "n/a"
+READABLE = (-0.25, 2.0)
+"""Shares of a response that say something as percent; beyond them the response is small against what neurons give."""
 SMALLEST, LARGEST = 1e-3, 1e6
 
 
@@ -34,6 +36,29 @@ def percent(share: float | None) -> str:
     if 0 < abs(value) < 0.01:
         return "<0.01%" if value > 0 else ">−0.01%"
     return _minus(f"{value:,.{min(_decimals(value, 2), 2)}f}") + "%"
+
+
+def share_kept(share: float | None, content: Content) -> str:
+    """A share of the response as percent, or as the value that it is on a page where shares say little."""
+    if share is None or small_response(content) is None:
+        return percent(share)
+    return number(share * content.response)
+
+
+def is_far(share: float) -> bool:
+    """Whether a share of the response is out of ``READABLE``."""
+    return math.isfinite(share) and not READABLE[0] <= share <= READABLE[1]
+
+
+def small_response(content: Content) -> str | None:
+    """What to know where the response is small against what the neurons give; None where it is not."""
+    given = [value for level in content.levels for value in (level.kept.pathway, mean(finite(level.kept.random)))]
+    if not any(is_far(ratio(value, content.response)) for value in (content.floor, *given)):
+        return None
+    return (
+        f"The response, {number(content.response)}, is small against what some of them, or the biases alone, give, or "
+        "of the other sign. Shares of it say little: the values stand in their place; the chart keeps the shares."
+    )
 
 
 def sparsity(share: float | None) -> str:
@@ -87,11 +112,10 @@ def reach(found: Reach) -> str:
 def summary(content: Content) -> str:
     """What was found at the main level, in two sentences."""
     level = content.levels[content.main_level]
-    share = ratio(level.kept.pathway, content.response)
     return (
         f"The pathway keeps {percent(1 - level.realised)} of the neurons. "
-        f"On their own, with every other neuron set to zero, they give {percent(share)} of the response"
-        f"{_class_clause(level.kept)}{_random_clause(level.kept, content.response)}.{_caution(content, level.kept)}"
+        f"On their own, with every other neuron set to zero, they give {_given(level.kept.pathway, content)}"
+        f"{_class_clause(level.kept)}{_random_clause(level.kept, content)}.{_caution(content, level.kept)}"
     )
 
 
@@ -100,18 +124,30 @@ def _caution(content: Content, kept: Kept) -> str:
     share, floor = ratio(kept.pathway, content.response), ratio(content.floor, content.response)
     shares = finite(ratio(value, content.response) for value in kept.random)
     no_better = bool(shares) and not share > max(shares)
+    alone = share_kept(floor, content)
     notes = [
         *([" That is no more than chance."] if no_better else []),
-        *([f" With every neuron at zero the biases alone give {percent(floor)}."] if abs(floor) >= 0.05 else []),
+        *([f" With every neuron at zero the biases alone give {alone}."] if abs(floor) >= 0.05 else []),
     ]
     return "".join(notes)
 
 
-def random_range(shares: Sequence[float]) -> str:
-    """The range and number of random sets: ``−4% to 9% in 10 sets``."""
+def _given(value: float, content: Content) -> str:
+    if small_response(content) is not None:
+        return f"{number(value)} where the network gives {number(content.response)}"
+    return f"{percent(ratio(value, content.response))} of the response"
+
+
+def random_range(shares: Sequence[float], content: Content | None = None) -> str:
+    """The range and number of random sets: ``−4% to 9% in 10 sets``; in values on a page where shares say little."""
     if not shares:
         return "no random sets were tried"
-    return f"{percent(min(shares))} to {percent(max(shares))} in {count(len(shares), 'set')}"
+    ends = min(shares), max(shares)
+    if content is not None and small_response(content) is not None:
+        ends_in_words = [number(end) for end in sorted(end * content.response for end in ends)]
+    else:
+        ends_in_words = [percent(end) for end in ends]
+    return f"{' to '.join(ends_in_words)} in {count(len(shares), 'set')}"
 
 
 def class_survives(kept: Kept) -> str | None:
@@ -150,9 +186,11 @@ def _class_clause(kept: Kept) -> str:
     return " and still the predicted class" if kept.pathway_keeps_class else " but not the predicted class"
 
 
-def _random_clause(kept: Kept, response: float) -> str:
-    shares = finite(ratio(value, response) for value in kept.random)
-    return f"; random sets of as many neurons give {percent(mean(shares))} on average" if shares else ""
+def _random_clause(kept: Kept, content: Content) -> str:
+    shares = finite(ratio(value, content.response) for value in kept.random)
+    if not shares:
+        return ""
+    return f"; random sets of as many neurons give {share_kept(mean(shares), content)} on average"
 
 
 def _decimals(value: float, digits: int) -> int:

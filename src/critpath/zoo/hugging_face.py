@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from critpath.errors import MismatchError, OptionError, StorageError
+from critpath.zoo.hugging_face_hub import check_hub, hub_pooling
 from critpath.zoo.hugging_face_tokens import HuggingFaceTokenizer
 from critpath.zoo.packages import import_transformers, installed
-from critpath.zoo.sentences import Pooling, read_pooling
+from critpath.zoo.sentences import MEAN, Pooling, read_pooling
 from critpath.zoo.values import LoadedModel, ModelInfo
 from critpath.zoo.weights import check_finite
 
@@ -45,19 +46,22 @@ def load_hugging_face(name: str) -> LoadedModel:
     """
     transformers = import_transformers()
     folder = _folder(name)
+    if folder is None:
+        check_hub(name)
     with _quiet(transformers):
         config = _read(transformers.AutoConfig, "configuration", name, folder)
         model = _model(transformers, config, name, folder)
         tokenizer = _read(transformers.AutoTokenizer, "tokenizer", name, folder)
     _settle_padding(tokenizer, model)
+    classes = _classes(config, model)
     accepts = frozenset(inspect.signature(model.forward).parameters)
     return LoadedModel(
         f"hf:{name}",
         model,
-        classes=_classes(config, model),
+        classes=classes,
         source=f"folder {folder.name} ({type(model).__name__})" if folder else f"{name} of the Hugging Face hub",
         tokenizer=HuggingFaceTokenizer(tokenizer, _limit(tokenizer, model), accepts),
-        pooling=read_pooling(folder) if folder else Pooling(),
+        pooling=_pooling(name, folder) if classes is None else MEAN,
     )
 
 
@@ -94,10 +98,17 @@ def _folder(name: str) -> Path | None:
 
 
 def _read(kind: Any, what: str, name: str, folder: Path | None, **options: Any) -> Any:
-    """``from_pretrained`` without code from elsewhere and, for a folder, without a network."""
-    place, local = (folder, True) if folder else (name, False)
+    """``from_pretrained`` without code from elsewhere; without a network for a folder, and for what lies in the cache
+    of the hub."""
+
+    def attempt(local: bool) -> Any:
+        return kind.from_pretrained(folder or name, local_files_only=local, trust_remote_code=False, **options)
+
     try:
-        return kind.from_pretrained(place, local_files_only=local, trust_remote_code=False, **options)
+        if folder is None:
+            with suppress(Exception):
+                return attempt(local=True)
+        return attempt(local=folder is not None)
     except Exception as error:  # from transformers, tokenizers, safetensors and the network: no common class
         hint = "" if folder else " Without a network, name a folder: hf:path/to/folder."
         raise StorageError(
@@ -141,6 +152,10 @@ def _classes(config: Any, model: nn.Module) -> tuple[str, ...] | None:
     if not named or "SequenceClassification" not in type(model).__name__:
         return None
     return tuple(str(named[number]) for number in sorted(named, key=int))
+
+
+def _pooling(name: str, folder: Path | None) -> Pooling:
+    return hub_pooling(name) if folder is None else read_pooling(lambda file: folder / file)
 
 
 def _settle_padding(tokenizer: Any, model: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from critpath.errors import OptionError, StorageError, TargetError
+from critpath.errors import InputError, OptionError, StorageError, TargetError
 from critpath.network import Network, Run
 from critpath.targets import Target
 
@@ -95,11 +95,21 @@ class Similarity(Target):
 def similarity(loaded: LoadedModel, tokens: Tokens, text: str) -> Similarity:
     """The target for ``tokens``: how alike their sentence embeddings are to that of another text.
 
-    Raises OptionError for a model without a tokenizer or with further layers after its pooling, TargetError where its
-    output holds no hidden states, InputError for an empty text.
+    Raises OptionError for a model without a tokenizer or with further layers after its pooling, TargetError for a
+    classifier and where the output holds no hidden states, InputError for an empty text and for what is no Tokens.
     """
+    if not hasattr(tokens, "padding"):
+        raise InputError(
+            f"similarity takes the tokenizer's Tokens whole, tokenizer([text]), not {type(tokens).__name__}: it has to "
+            "know what is padding"
+        )
     if loaded.tokenizer is None:
         raise OptionError(f"{loaded.name} has no tokenizer; a similarity is that of two texts")
+    if loaded.classes is not None:
+        raise TargetError(
+            f"{loaded.name} is a classifier ({type(loaded.model).__name__}), which gives classes and no hidden states: "
+            "a similarity (--like) is for sentence encoders; of a classifier explain a class (--target)"
+        )
     if loaded.pooling.refused:
         raise OptionError(f"the sentence embedding of {loaded.name} cannot be made here: {loaded.pooling.refused}")
     other = loaded.tokenizer([text]).to(tokens.ids.device)
@@ -115,7 +125,7 @@ def hidden_states(output: Any) -> Tensor:
     found = getattr(found, "last_hidden_state", found)
     found = found[0] if isinstance(found, tuple | list) and found else found
     if not isinstance(found, Tensor) or found.dim() != 3:
-        shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        shape = list(found.shape) if isinstance(found, Tensor) else type(output).__name__
         raise TargetError(
             f"the model's output has no hidden states [batch, length, features] to make a sentence of, but {shape}: "
             "a similarity is for encoders; a classifier explains a class"
@@ -123,13 +133,16 @@ def hidden_states(output: Any) -> Tensor:
     return found
 
 
-def read_pooling(folder: Path) -> Pooling:
-    """The pooling that a folder's 1_Pooling/config.json states; the mean where there is none."""
-    modules = _json(folder / "modules.json", [])
+def read_pooling(find: Callable[[str], Path | None]) -> Pooling:
+    """The pooling that a model's 1_Pooling/config.json states; the mean where there is none.
+
+    ``find`` gives the place of a file of the model, None where it has none of that name.
+    """
+    modules = _json(find("modules.json"), [])
     further = [str(one.get("type")).split(".")[-1] for one in modules if isinstance(one, dict)]
     if others := [kind for kind in further if kind not in _KNOWN]:
         return Pooling(refused=f"modules.json has the layer {others[0]} after the encoder")
-    stated = _json(folder / "1_Pooling" / "config.json", {})
+    stated = _json(find("1_Pooling/config.json"), {})
     modes = [name for name, on in stated.items() if name.startswith("pooling_mode_") and on is True]
     named = stated.get("pooling_mode")
     modes = modes or ([named] if isinstance(named, str) else ["mean"])
@@ -138,8 +151,8 @@ def read_pooling(folder: Path) -> Pooling:
     return Pooling(_MODES[modes[0]])
 
 
-def _json(path: Path, missing: Any) -> Any:
-    if not path.is_file():
+def _json(path: Path | None, missing: Any) -> Any:
+    if path is None or not path.is_file():
         return missing
     try:
         found = json.loads(path.read_text("utf-8"))

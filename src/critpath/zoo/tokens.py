@@ -91,8 +91,10 @@ class Tokens:
         """
         if kind == "zero":
             return kind
+        known = ", ".join(["zero", *self.numbers])
+        if kind not in ("mask", "padding"):
+            raise OptionError(f"{kind!r} is no baseline of a text: there are {known}")
         if kind not in self.numbers:
-            known = ", ".join(["zero", *self.numbers])
             raise OptionError(f"the tokenizer has no {kind!r} token for a baseline; there are: {known}")
         stays = (self.special | self.padding).to(self.ids.device)
         ids = torch.where(stays, self.ids, self.numbers[kind])
@@ -153,6 +155,8 @@ class OwnTokenizer(Tokenizer):
                 f"the tokenizer raised {type(error).__name__} for {_short(text)}: {error}. It takes a text and returns "
                 "(words, ids), one number for each word"
             ) from error
+        if not len(words) and not len(ids):
+            raise InputError(f"the tokenizer found no word in the text {_short(text)}; give one word at least")
         if ids.is_floating_point() or ids.dtype == torch.bool or len(ids) != len(words) or not len(ids):
             raise InputError(
                 f"the tokenizer gave {len(words)} words and {len(ids)} numbers of {ids.dtype} for {_short(text)}; "
