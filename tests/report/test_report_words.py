@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from report_contents import make_content, sites_of
@@ -102,3 +103,17 @@ def test_summary_without_random_sets_or_a_class() -> None:
     level = content.levels[0]
     bare = make_content(levels=(type(level)(0.9, 0.9, level.map, True, Kept(content.response / 2, ())),), main_level=0)
     assert words.summary(bare).endswith("they give 50% of the response.")
+
+
+def test_values_stand_in_place_of_shares_where_the_response_is_small() -> None:
+    content = make_content()
+    assert words.small_response(content) is None
+    assert words.share_kept(0.5, content) == "50%"
+    level = replace(content.levels[content.main_level], kept=Kept(-4.0, (1.0, 3.0)))
+    small = replace(content, response=1.0, floor=math.nan, levels=(level,), main_level=0)
+    assert "The response, 1.000, is small" in str(words.small_response(small))
+    assert words.share_kept(-4.0, small) == "−4.000"
+    assert words.random_range((1.0, 3.0), small) == "1.000 to 3.000 in 2 sets"
+    assert "they give −4.000 where the network gives 1.000" in words.summary(small)
+    assert "give 2.000 on average" in words.summary(small)
+    assert "%" not in words.summary(small).split("of the neurons.")[1]
