@@ -124,8 +124,9 @@ def _subject(name: str) -> tuple[Any, Any]:
 def _loaded(name: str) -> tuple[Any, Any]:
     """A trained network and the first photograph of the study."""
     sys.path.insert(0, str(ROOT))
-    from studies import networks
     from studies.pathways.plan import photographs, picture
+
+    from studies import networks
 
     loaded = getattr(networks, name)()
     return loaded, picture(loaded, photographs()[0])

@@ -30,8 +30,9 @@ class Subject:
 def subject(name: str, images: int, device: str) -> Subject:
     """A network of ``studies/networks.py`` and the first photographs of the study."""
     sys.path.insert(0, str(ROOT))
-    from studies import networks
     from studies.pathways.plan import photographs, picture
+
+    from studies import networks
 
     loaded = getattr(networks, name)()
     x = torch.cat([picture(loaded, file) for file in photographs()[:images]]).to(device)
@@ -43,8 +44,9 @@ def subject(name: str, images: int, device: str) -> Subject:
 def seconds_to_read(images: int) -> float:
     """Seconds to read a photograph and make it ResNet-50's input, after a first one."""
     sys.path.insert(0, str(ROOT))
-    from studies import networks
     from studies.pathways.plan import photographs, picture
+
+    from studies import networks
 
     loaded, files = networks.resnet50(), photographs()
     picture(loaded, files[images])
