@@ -169,8 +169,9 @@ class InputLine(Line):
         x, embed = self.response.moved(self._values(alphas, samples), samples)
 
         def moving(number: int, found: Tensor) -> Tensor:
+            value = embed(number, found)
             direction = directions[first + number]
-            return found if direction is None else dual(embed(number, found), direction)
+            return value if direction is None else dual(value, direction)
 
         return self.response.net.slopes(x, directions[:first], self.space, moving)
 
