@@ -86,7 +86,7 @@ def kept_chart(content: Content, width: int, height: int) -> KeptChart | None:
     curves = _curves(content)
     if not any(math.isfinite(curve.pathway) for curve in curves):
         return None
-    left, right, top, bottom = 52.0, width - 24.0, 18.0, height - 46.0
+    left, right, top, bottom = 64.0, width - 24.0, 18.0, height - 46.0
     y_values = nice_steps([0.0, 1.0, *(v for c in curves for v in (*words.finite([c.pathway]), *c.random))])
     x = _sparsity_scale([curve.level.requested for curve in curves], left, right)
     y = linear(y_values[0], y_values[-1], bottom, top)
